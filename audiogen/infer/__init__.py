@@ -1,0 +1,1 @@
+"""Sampling, decoding, sessions: trained models at work."""

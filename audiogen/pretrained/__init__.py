@@ -1,0 +1,1 @@
+"""Small trained bundles that ship with the package."""

@@ -1,0 +1,1 @@
+"""Text to phones and labels: normaliser, grapheme-to-phoneme, inventories, tokenizers."""

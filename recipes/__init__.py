@@ -1,0 +1,1 @@
+"""Recipes: stages from data to scores, wired by Hydra."""
