@@ -44,11 +44,15 @@ def check(path: str | Path, max_minutes: float = MAX_MINUTES) -> soundfile._Soun
         raise AudiogenError(f"{path} holds no samples")
     if info.duration > max_minutes * 60:
         minutes = info.duration / 60
-        raise AudiogenError(f"{path} is {minutes:.0f} minutes long; at most {max_minutes:g} are taken, so cut it into parts")
+        raise AudiogenError(
+            f"{path} is {minutes:.0f} minutes long; at most {max_minutes:g} are taken, so cut it into parts"
+        )
     return info
 
 
-def read(path: str | Path, sample_rate: int | None = None, mono: bool = True, max_minutes: float = MAX_MINUTES) -> Tensor:
+def read(
+    path: str | Path, sample_rate: int | None = None, mono: bool = True, max_minutes: float = MAX_MINUTES
+) -> Tensor:
     """A whole sound file as float32 [C, N], at `sample_rate` if given, channels averaged if `mono`.
 
     Raises:
@@ -88,7 +92,9 @@ def resample(wave: Tensor, source_rate: int, target_rate: int) -> Tensor:
     return fitted
 
 
-def blocks(path: str | Path, sample_rate: int, block_seconds: float, max_minutes: float = MAX_MINUTES) -> Iterator[Tensor]:
+def blocks(
+    path: str | Path, sample_rate: int, block_seconds: float, max_minutes: float = MAX_MINUTES
+) -> Iterator[Tensor]:
     """A sound file as successive mono blocks [1, n] at `sample_rate`: constant memory, resampled in a stream."""
     info = check(path, max_minutes)
     resampler = soxr.ResampleStream(info.samplerate, sample_rate, 1, dtype="float32", quality="HQ")

@@ -61,7 +61,9 @@ def save_bundle(folder: Path, bundle: Bundle, dtype: torch.dtype = torch.float32
     staging.mkdir(parents=True)
     tensors = {name: _stored(tensor, dtype) for name, tensor in bundle.model.state_dict().items()}
     save_file(tensors, staging / WEIGHTS)
-    described = {f.name: getattr(bundle, f.name) for f in dataclasses.fields(bundle) if f.name not in ("model", "folder")}
+    described = {
+        f.name: getattr(bundle, f.name) for f in dataclasses.fields(bundle) if f.name not in ("model", "folder")
+    }
     described = {"format_version": FORMAT_VERSION, **described}
     (staging / CONFIG).write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if (folder / CARD).exists():
@@ -82,7 +84,9 @@ def load_bundle(name_or_folder: str | Path, kind: str | None = None) -> Bundle:
     """
     bundle = read_description(find_bundle(name_or_folder))
     if kind is not None and bundle.kind != kind:
-        raise AudiogenError(f"{bundle.folder.name!r} is a bundle of kind {bundle.kind!r}; one of kind {kind!r} is needed here")
+        raise AudiogenError(
+            f"{bundle.folder.name!r} is a bundle of kind {bundle.kind!r}; one of kind {kind!r} is needed here"
+        )
     bundle.model = registry.build(bundle.kind, bundle.name, bundle.config)
     _load_weights(bundle.model, bundle.folder / WEIGHTS)
     bundle.model.eval().requires_grad_(False)
@@ -108,7 +112,9 @@ def find_bundle(name_or_folder: str | Path) -> Path:
         return folder
     bundles = list_bundles()
     if str(name_or_folder) not in bundles:
-        raise unknown_name("model (no folder with a config.json, and no bundle of that name)", str(name_or_folder), bundles)
+        raise unknown_name(
+            "model (no folder with a config.json, and no bundle of that name)", str(name_or_folder), bundles
+        )
     return bundles[str(name_or_folder)]
 
 
@@ -137,7 +143,9 @@ def _load_weights(model: nn.Module, path: Path) -> None:
     expected = model.state_dict()
     missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing or extra:
-        what = f"lacks {missing[0]!r} ({len(missing)} missing)" if missing else f"has {extra[0]!r}, unknown to the model"
+        what = (
+            f"lacks {missing[0]!r} ({len(missing)} missing)" if missing else f"has {extra[0]!r}, unknown to the model"
+        )
         raise AudiogenError(f"{path} {what}; it does not belong to the config.json beside it")
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape:

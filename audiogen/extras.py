@@ -17,4 +17,6 @@ def require(module: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.split(".")[0] != module.split(".")[0]:
             raise
-        raise AudiogenError(f"this needs the package {module!r}; install it with: pip install 'audiogen[{extra}]'") from None
+        raise AudiogenError(
+            f"this needs the package {module!r}; install it with: pip install 'audiogen[{extra}]'"
+        ) from None
