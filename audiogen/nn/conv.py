@@ -1,0 +1,80 @@
+"""Causal convolution over time and the ConvNeXt stack built from it, whole or streamed through one code path."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from audiogen.nn.state import State
+
+
+@dataclass
+class ConvState(State):
+    """The last inputs of a causal convolution, [B, C, context]; zeros before the start."""
+
+    past: Tensor
+
+
+class CausalConv1d(nn.Conv1d):
+    """A stride-1 convolution that sees the past only: output t depends on inputs t − (kernel − 1) · dilation … t."""
+
+    @property
+    def context(self) -> int:
+        """Past frames an output depends on."""
+        return (self.kernel_size[0] - 1) * self.dilation[0]
+
+    def init_state(self, batch_size: int) -> ConvState:
+        """Silence before the start."""
+        return ConvState(self.weight.new_zeros(batch_size, self.in_channels, self.context))
+
+    def forward(self, x: Tensor, state: ConvState | None = None) -> tuple[Tensor, ConvState]:
+        """Convolve x [B, C, T], continuing from `state`."""
+        state = state or self.init_state(len(x))
+        x = torch.cat([state.past, x], dim=-1)
+        return super().forward(x), ConvState(x[..., x.shape[-1] - self.context :])
+
+
+class ConvNeXtBlock(nn.Module):
+    """Depthwise causal convolution, LayerNorm, then a pointwise MLP with a scaled residual (Liu et al. 2022, §2)."""
+
+    def __init__(self, dim: int, kernel_size: int, expansion: int = 4) -> None:
+        super().__init__()
+        self.depthwise = CausalConv1d(dim, dim, kernel_size, groups=dim)
+        self.norm = nn.LayerNorm(dim)
+        self.expand = nn.Linear(dim, expansion * dim)
+        self.contract = nn.Linear(expansion * dim, dim)
+        self.scale = nn.Parameter(torch.full((dim,), 0.1))
+
+    def forward(self, x: Tensor, state: ConvState | None = None) -> tuple[Tensor, ConvState]:
+        """x [B, T, D] to the same shape."""
+        mixed, state = self.depthwise(x.transpose(1, 2), state)
+        hidden = nn.functional.gelu(self.expand(self.norm(mixed.transpose(1, 2))))
+        return x + self.scale * self.contract(hidden), state
+
+
+@dataclass
+class ConvNeXtState(State):
+    """One state a block."""
+
+    blocks: list[ConvState]
+
+
+class ConvNeXt(nn.Module):
+    """`depth` causal ConvNeXt blocks at frame rate, [B, T, D] to the same shape."""
+
+    def __init__(self, dim: int, depth: int, kernel_size: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(ConvNeXtBlock(dim, kernel_size) for _ in range(depth))
+
+    def init_state(self, batch_size: int) -> ConvNeXtState:
+        """Silence before the start."""
+        return ConvNeXtState([block.depthwise.init_state(batch_size) for block in self.blocks])
+
+    def forward(self, x: Tensor, state: ConvNeXtState | None = None) -> tuple[Tensor, ConvNeXtState]:
+        """Run the stack, continuing from `state`."""
+        state = state or self.init_state(len(x))
+        after = []
+        for block, before in zip(self.blocks, state.blocks, strict=True):
+            x, block_state = block(x, before)
+            after.append(block_state)
+        return x, ConvNeXtState(after)
