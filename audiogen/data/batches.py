@@ -59,7 +59,7 @@ class BatchStream:
         }
 
     def batches(self, start: int = 0) -> Iterator[Any]:
-        """The batches from global step `start` on, without end; those before it are passed over without reading sound."""
+        """The batches from global step `start` on, without end; no sound of those before it is read."""
         for step, cuts in enumerate(self._cut_sets()):
             if step >= start:
                 yield self._collate(cuts, generator_for(self._seed, step))

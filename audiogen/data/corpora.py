@@ -100,7 +100,7 @@ def read_wave(cut: MonoCut, sample_rate: int) -> Tensor:
 
 def _corpus_cuts(selector: str, root: str | Path | None, split: str) -> list[MonoCut]:
     """The cuts of `name` or `name*times`."""
-    name, times = re.fullmatch(r"(.+?)(?:\*(\d+))?", selector).groups()
+    name, times = re.fullmatch(r"(.*?)(?:\*(\d+))?", selector).groups()
     folder = Path(name) if Path(name).is_absolute() else data_root(root) / name
     if not folder.is_dir():
         known = [path.name for path in folder.parent.glob("*") if _is_corpus(path)] if folder.parent.is_dir() else []

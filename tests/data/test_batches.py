@@ -35,7 +35,7 @@ def test_skipping_collates_nothing(root):
 
 def test_an_epoch_holds_every_clip_once_and_epochs_differ(root):
     batches = [ids for ids, _ in stream(root).epoch()]
-    assert sorted(sum(batches, [])) == sorted(load_cuts("tones", root).ids)
+    assert sorted(i for ids in batches for i in ids) == sorted(load_cuts("tones", root).ids)
     both = [ids for ids, _ in islice(stream(root).batches(), 2 * len(batches))]
     assert both[: len(batches)] == batches
     assert both[len(batches) :] != batches
@@ -49,5 +49,5 @@ def test_seeds_differ_and_batches_fit(root):
 
 
 def test_too_short_a_batch(root):
-    with pytest.raises(AudiogenError, match="max_duration=0.2 s must hold the longest clip"):
+    with pytest.raises(AudiogenError, match="must hold the longest clip"):
         stream(root, max_duration=0.2)
