@@ -129,7 +129,7 @@ def k_means(vectors: Tensor, x: Tensor, iterations: int = 10) -> Tensor:
 def merged(x: Tensor, merge: int) -> Tensor:
     """x [B, T, D] averaged over groups of `merge` frames and repeated to T; T must be a multiple of `merge`."""
     batch, frames, dim = x.shape
-    mean = x.view(batch, frames // merge, merge, dim).mean(2, keepdim=True)
+    mean = x.reshape(batch, frames // merge, merge, dim).mean(2, keepdim=True)
     return mean.expand(-1, -1, merge, -1).reshape(batch, frames, dim)
 
 

@@ -1,0 +1,99 @@
+"""The default codec: shapes, streaming, merging, ragged batches."""
+
+import pytest
+import torch
+
+from audiogen import codecs, registry  # noqa: F401
+from audiogen.errors import AudiogenError
+from audiogen.protocols import AudioTokens, Codec
+
+
+@pytest.fixture(scope="module")
+def codec():
+    torch.manual_seed(0)
+    tiny = {"encoder_dim": 16, "encoder_depth": 2, "decoder_dim": 24, "decoder_depth": 2, "latent_dim": 8}
+    return registry.build("codec", "stft_rvq", {**tiny, "codebook_size": 32}).eval().requires_grad_(False)
+
+
+def wave_of(samples, rows=1, seed=0):
+    return torch.randn(rows, 1, samples, generator=torch.Generator().manual_seed(seed)) * 0.1
+
+
+def test_offers_the_protocol_and_exact_frame_rate(codec):
+    assert isinstance(codec, Codec)
+    assert codec.spec.frame_rate == 75
+
+
+@pytest.mark.parametrize("samples", [1, 319, 320, 321, 5000])
+def test_every_sample_is_in_a_frame_and_comes_back(codec, samples):
+    tokens = codec.encode(wave_of(samples))
+    assert tokens.codes.shape == (1, 8, -(-samples // 320))
+    assert codec.decode(tokens).shape == (1, 1, samples)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_streamed_equals_whole_on_ragged_chunks(codec, seed):
+    generator = torch.Generator().manual_seed(seed)
+    wave = wave_of(int(torch.randint(1, 9000, (), generator=generator)), seed=seed)
+    whole = codec.encode(wave)
+    heard = codec.decode(whole)
+    state, codes, waves, at = codec.init_state(), [], [], 0
+    while at < wave.shape[-1]:
+        size = int(torch.randint(1, 1500, (), generator=generator))
+        final = at + size >= wave.shape[-1]
+        tokens, state = codec.encode_step(wave[..., at : at + size], state, final)
+        samples, state = codec.decode_step(tokens, state, final)
+        codes.append(tokens.codes)
+        waves.append(samples)
+        at += size
+    assert torch.equal(torch.cat(codes, -1), whole.codes)
+    torch.testing.assert_close(torch.cat(waves, -1)[..., : wave.shape[-1]], heard, atol=1e-5, rtol=0)
+
+
+def test_sessions_batched_equal_sessions_alone(codec):
+    a, b = wave_of(1600, seed=1), wave_of(1600, seed=2)
+    warm = [codec.encode_step(wave, codec.init_state())[1] for wave in (a, b)]
+    joined, _ = codec.encode_step(torch.cat([b, a]), type(warm[0]).cat(warm))
+    alone = [codec.encode_step(wave, state)[0].codes for wave, state in zip((b, a), warm, strict=True)]
+    assert torch.equal(joined.codes, torch.cat(alone))
+
+
+@pytest.mark.parametrize("merge", [1, 2, 3])
+def test_ragged_rows_equal_single_rows(codec, merge):
+    long, short = wave_of(3300, seed=1), wave_of(1290, seed=2)
+    batch = torch.zeros(2, 1, 3300)
+    batch[0], batch[1, :, :1290] = long[0], short[0]
+    together = codec.encode(batch, torch.tensor([3300, 1290]), merge)
+    for row, wave in enumerate((long, short)):
+        alone = codec.encode(wave, merge=merge)
+        assert together.lengths[row] == alone.lengths[0]
+        assert torch.equal(together.codes[row, :, : alone.lengths[0]], alone.codes[0])
+
+
+def test_merging_holds_the_first_codebook_and_takes_residuals_of_the_unmerged_input(codec):
+    wave = wave_of(3300)
+    plain, merged = codec.encode(wave), codec.encode(wave, merge=2)
+    assert merged.codes.shape[-1] == 12
+    assert torch.equal(merged.codes[:, 0, ::2], merged.codes[:, 0, 1::2])
+    latents, _ = codec.encoder(wave[:, 0], final=True)
+    residual = latents - codec.quantizer.vectors[0][merged.codes[:, 0, : latents.shape[1]]]
+    second = torch.cdist(residual, codec.quantizer.vectors[1]).argmin(-1)
+    assert torch.equal(second[:, :10], merged.codes[:, 1, :10])
+    assert not torch.equal(plain.codes[:, 0], merged.codes[:, 0, :11])
+
+
+def test_nothing_before_a_frame_depends_on_what_follows_it(codec):
+    wave = wave_of(6400)
+    changed = wave.clone()
+    changed[..., 3200:] = 0.3
+    assert torch.equal(codec.encode(wave).codes[..., :10], codec.encode(changed).codes[..., :10])
+
+
+def test_fewer_codebooks_decode_too(codec):
+    tokens = codec.encode(wave_of(3200))
+    assert codec.decode(AudioTokens.from_codes(codec.spec, tokens.codes[:, :2])).shape == (1, 1, 3200)
+
+
+def test_a_window_that_is_no_multiple_of_the_hop_is_refused():
+    with pytest.raises(AudiogenError, match="1000"):
+        registry.build("codec", "stft_rvq", {"n_fft": 1000})
