@@ -1,0 +1,96 @@
+"""The recogniser: streamed equals whole, ragged rows equal single rows, sessions can join, and it learns."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from audiogen import registry
+from audiogen.errors import AudiogenError
+from audiogen.models.fastconformer import FastConformerConfig, FastConformerCTC, RecognizerState
+
+TINY = {"vocab_size": 5, "dim": 16, "depth": 2, "num_heads": 2, "subsampling_channels": 4, "left_context": 4}
+
+
+@dataclass
+class Batch:
+    wave: torch.Tensor
+    lengths: torch.Tensor
+    labels: torch.Tensor
+    label_lengths: torch.Tensor
+    frame_labels: torch.Tensor | None = None
+
+
+def tiny(**changes) -> FastConformerCTC:
+    torch.manual_seed(0)
+    return FastConformerCTC(FastConformerConfig(**{**TINY, "lookaheads": [1, 0, 3], **changes})).eval()
+
+
+@pytest.mark.parametrize("lookahead", [0, 1, 3])
+@pytest.mark.parametrize("sizes", [[1] * 40 + [20_000], [1280] * 20, [7, 5000, 0, 1, 11_000, 1279], [0]])
+def test_streamed_equals_whole(lookahead, sizes):
+    model, total = tiny(), sum(sizes)
+    wave = 0.1 * torch.randn(2, total)
+    state, parts, position = model.init_state(2, lookahead), [], 0
+    for size in sizes:
+        part, state = model.step(wave[:, position : position + size], state)
+        parts.append(part)
+        position += size
+    parts.append(model.step(wave[:, :0], state, final=True)[0])
+    streamed = torch.cat(parts, 1)
+    whole, lengths = model.log_probs(wave, lookahead=lookahead) if total else (streamed, torch.zeros(2))
+    assert streamed.shape[1] == lengths[0] == 2 * -(-total // 1280)
+    torch.testing.assert_close(streamed, whole, atol=1e-5, rtol=0)
+
+
+def test_ragged_rows_equal_single_rows():
+    model, wave = tiny(), 0.1 * torch.randn(3, 9000)
+    lengths = torch.tensor([9000, 4001, 1])
+    padded, label_lengths = model.log_probs(wave, lengths)
+    for row, (length, count) in enumerate(zip(lengths, label_lengths, strict=True)):
+        alone, _ = model.log_probs(wave[row : row + 1, :length])
+        torch.testing.assert_close(padded[row : row + 1, :count], alone, atol=1e-5, rtol=0)
+
+
+def test_sessions_join_and_leave_at_chunk_boundaries():
+    model, wave = tiny(), 0.1 * torch.randn(2, 12_800)
+    chunk = model.chunk_length(1)
+    _, running = model.step(wave[:1, : 2 * chunk], model.init_state(1))
+    both = RecognizerState.cat([running, model.init_state(1)])
+    log_probs, both = model.step(wave[:, 2 * chunk : 4 * chunk], both)
+    torch.testing.assert_close(log_probs[:1], model.log_probs(wave[:1])[0][:, 8:16], atol=1e-5, rtol=0)
+    rest, _ = model.step(wave[1:, 4 * chunk :], both.select([1]), final=True)
+    alone = model.log_probs(wave[1:, 2 * chunk :])[0]
+    torch.testing.assert_close(torch.cat([log_probs[1:], rest], 1), alone, atol=1e-5, rtol=0)
+    fresh = both.reset(torch.tensor([False, True])).select([1])
+    again, _ = model.step(wave[1:, : 2 * chunk], fresh)
+    torch.testing.assert_close(again, model.log_probs(wave[1:])[0][:, :8], atol=1e-5, rtol=0)
+
+
+def test_learns_a_batch():
+    torch.manual_seed(0)
+    model = tiny(
+        dropout=0.0, time_masks=0, frequency_mask=0, head_frames=4, lookaheads=[1], frame_loss_weight=5.0
+    ).train()
+    wave = torch.cat([torch.sin(torch.arange(6400) * f) for f in (0.05, 0.3, 0.9)])[None].repeat(2, 1)
+    frames = torch.arange(3).repeat_interleave(20)[None].repeat(2, 1)
+    batch = Batch(
+        wave, torch.tensor([19_200, 12_800]), torch.tensor([[0, 1, 2], [0, 1, 0]]), torch.tensor([3, 2]), frames
+    )
+    batch.frame_labels[1, 40:] = -1
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
+    first = None
+    for _ in range(60):
+        loss, figures = model.loss(batch)
+        first = first or loss.item()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.2 * first and figures["frame_accuracy"] > 0.9
+
+
+def test_config_errors_name_what_is_wrong():
+    with pytest.raises(AudiogenError, match="left_context=4"):
+        registry.build("recognizer", "fastconformer_ctc", {**TINY, "lookaheads": [2]})
+    with pytest.raises(AudiogenError, match="dim"):
+        registry.build("recognizer", "fastconformer_ctc", {**TINY, "dims": 3})
