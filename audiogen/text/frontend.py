@@ -1,0 +1,78 @@
+"""Text to the phones a voice speaks. The settings travel inside every bundle, so a bundle reads text as it learned to."""
+
+import re
+from functools import cached_property
+from typing import Any
+
+from audiogen.errors import AudiogenError
+from audiogen.text.g2p import EnglishG2P
+from audiogen.text.normalize import normalize
+from audiogen.text.phones import INVENTORY, SILENCE, PhoneInventory
+
+LONGEST_TEXT = 20_000
+_EXPLICIT = re.compile(r"\[\[([^\[\]]*+)\]\]")
+
+
+class TextFrontend:
+    """Normalises text and turns it into phones of one inventory.
+
+    Args:
+        language: `"en"` (also `"en-US"`, …), or a language of espeak-ng, which the extra `synth` installs.
+        inventory: The phones that may come out.
+    """
+
+    def __init__(self, language: str = "en", inventory: PhoneInventory = INVENTORY):
+        self.language = language
+        self.inventory = inventory
+
+    def phones(self, text: str) -> list[str]:
+        """The phones of `text`: silence first, last, and once at every phrase break.
+
+        A part in double brackets is read as phones: `"say [[təmˈeɪtoʊ]]"`; see `PhoneInventory.parse`.
+
+        Raises:
+            AudiogenError: If the text is empty, has nothing to say, is too long, or holds brackets with unknown phones.
+        """
+        _check(text)
+        parts = _EXPLICIT.split(text)  # plain text and explicit phones take turns
+        phones = [SILENCE]
+        for index, part in enumerate(parts):
+            spoken = self.inventory.parse(part) if index % 2 else self._say(part)
+            for phone in spoken:
+                if phone != SILENCE or phones[-1] != SILENCE:
+                    phones.append(phone)
+        if len(phones) == 1:
+            raise AudiogenError(
+                f"there is nothing to say in {text[:40]!r}; write words in the Latin alphabet or numbers"
+            )
+        if phones[-1] != SILENCE:
+            phones.append(SILENCE)
+        self.inventory.encode(phones)
+        return phones
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain values, for a bundle."""
+        return {"language": self.language, "inventory": self.inventory.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "TextFrontend":
+        """The frontend that `to_dict` described."""
+        return cls(values["language"], PhoneInventory.from_dict(values["inventory"]))
+
+    @cached_property
+    def _english(self) -> EnglishG2P:
+        return EnglishG2P()
+
+    def _say(self, text: str) -> list[str]:
+        if self.language.split("-")[0].lower() != "en":
+            from audiogen.text.languages import phonemize
+
+            return phonemize(text, self.language)
+        return [phone for _, phones in self._english.phonemize_words(normalize(text)) for phone in phones]
+
+
+def _check(text: str) -> None:
+    if not text.strip():
+        raise AudiogenError("the text is empty; give at least one word")
+    if len(text) > LONGEST_TEXT:
+        raise AudiogenError(f"the text has {len(text):,} characters; at most {LONGEST_TEXT:,} are spoken at a time")
