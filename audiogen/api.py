@@ -1,0 +1,100 @@
+"""Models by name: `load` gives an object that speaks, listens or codes; `list_models` says what there is."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from audiogen import checkpoint
+from audiogen.checkpoint import Bundle
+from audiogen.errors import AudiogenError
+
+if TYPE_CHECKING:
+    from audiogen.infer.compress import FileCodec
+    from audiogen.infer.listen import Listener
+    from audiogen.infer.speak import Speaker
+
+    Model: TypeAlias = Speaker | Listener | FileCodec
+
+
+def load(name_or_folder: str | Path) -> "Model":
+    """The model of that name or in that folder, ready to use.
+
+    Args:
+        name_or_folder: A name that `audiogen models` lists, or the folder of a bundle.
+
+    Returns:
+        A `Speaker` for a voice, a `Listener` for a recogniser, a `FileCodec` for a codec.
+
+    Raises:
+        AudiogenError: If there is no such bundle, if it is damaged, or if it is not a model one uses by itself.
+    """
+    folder = checkpoint.find_bundle(name_or_folder)
+    kind = checkpoint.read_description(folder).kind
+    if kind not in _LOADERS:
+        raise AudiogenError(f"{str(name_or_folder)!r} is of kind {kind!r}; one of {', '.join(_LOADERS)} can be loaded")
+    return _LOADERS[kind](checkpoint.load_bundle(folder))
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One line of the list of models.
+
+    Attributes:
+        name: What to call it in commands.
+        kind: What it does.
+        size: Bytes of its folder.
+        languages: What it speaks or hears; empty where language does not matter.
+        licence: Licence of the weights.
+    """
+
+    name: str
+    kind: str
+    size: int
+    languages: tuple[str, ...]
+    licence: str
+
+
+def list_models() -> list[ModelInfo]:
+    """Every shipped model and those in the folder `$AUDIOGEN_BUNDLES`."""
+    return [_describe(name, folder) for name, folder in sorted(checkpoint.list_bundles().items())]
+
+
+def _describe(name: str, folder: Path) -> ModelInfo:
+    bundle = checkpoint.read_description(folder)
+    size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    return ModelInfo(name, bundle.kind, size, tuple(bundle.assets.get("languages", ())), bundle.licence)
+
+
+def _load_speaker(bundle: Bundle) -> "Speaker":
+    from audiogen.infer.speak import Speaker
+
+    return Speaker(bundle, _codec_of(bundle))
+
+
+def _load_listener(bundle: Bundle) -> "Listener":
+    from audiogen.infer.listen import Listener
+
+    return Listener(bundle)
+
+
+def _load_codec(bundle: Bundle) -> "FileCodec":
+    from audiogen.infer.compress import FileCodec
+
+    return FileCodec(bundle)
+
+
+_LOADERS: dict[str, Any] = {"acoustic": _load_speaker, "recognizer": _load_listener, "codec": _load_codec}
+
+
+def _codec_of(bundle: Bundle) -> Bundle:
+    """The very codec a voice was trained on: a bundle beside it, or one found by name."""
+    if not bundle.codec:
+        raise AudiogenError(f"{bundle.folder}: its config.json does not say which codec it speaks through")
+    name = bundle.codec["bundle"]
+    beside = bundle.folder.parent / name
+    folder = beside if (beside / checkpoint.CONFIG).is_file() else checkpoint.find_bundle(name)
+    if checkpoint.weights_hash(folder) != bundle.codec["weights_sha256"]:
+        raise AudiogenError(
+            f"{bundle.folder} was trained on another codec than the one in {folder}; get the codec it came with"
+        )
+    return checkpoint.load_bundle(folder, kind="codec")

@@ -1,0 +1,219 @@
+"""The command `audiogen`: what can be asked of it, and how mistakes are told.
+
+What the commands do is in `commands.py`, imported when one runs, so that help and mistakes come at once. What a person
+can mend is one line on standard error and exit status 2; an interruption is 130; a fault of our own is 1.
+"""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+from audiogen import __version__
+from audiogen.errors import AudiogenError
+
+DEFAULT_VOICE, DEFAULT_RECOGNIZER, DEFAULT_CODEC = "voice-en", "recognizer-en", "codec-24khz"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    try:
+        options = build_parser().parse_args([argument for argument in arguments if argument != "--debug"])
+        getattr(import_module("audiogen.commands"), options.command)(options)
+        sys.stdout.flush()
+        return 0
+    except AudiogenError as error:
+        return _told(str(error), 2, debug)
+    except KeyboardInterrupt:
+        return _told("interrupted", 130, debug=False)
+    except BrokenPipeError:
+        # Whoever read our output has left; without this Python complains again when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        hint = "a fault of audiogen's own; --debug shows where"
+        return _told(f"{type(error).__name__}: {error} ({hint})", 1, debug)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; `options.command` names a function of `commands.py`."""
+    parser = _Parser(
+        prog="audiogen",
+        description="Speech out of text, text out of speech, on the machine you have.",
+        epilog="Try: audiogen demo      Every command explains itself: audiogen say --help",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"audiogen {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show where an error came from (any command)")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_add_say, _add_transcribe, _add_codec, _add_models, _add_demo, _add_serve, _add_run, _add_measures):
+        add(commands)
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that raises for a mistake, so that every mistake is told in one place and in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise AudiogenError(f"{message} (see: {self.prog} --help)")
+
+
+def _command(commands: Any, name: str, about: str, examples: str, **options: Any) -> argparse.ArgumentParser:
+    """A new command, run by the function of its name, with a one-line description and worked examples."""
+    parser = commands.add_parser(
+        name,
+        help=about,
+        description=about[0].upper() + about[1:] + ".",
+        epilog="examples:\n" + "\n".join(f"  {line}" for line in examples.strip().splitlines()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **options,
+    )
+    parser.set_defaults(command=name)
+    return parser
+
+
+def _add_say(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "say",
+        "speak a text into a sound file",
+        """
+audiogen say "The kettle is on." --out kettle.wav
+audiogen say - --out chapter.flac < chapter.txt
+audiogen say "Straight to the speakers." --stream | aplay -t raw -f S16_LE -r 24000
+audiogen say "In another voice." --prompt me.wav --transcript "What I say in me dot wav."
+""",
+    )
+    parser.add_argument("text", help="what to say; - reads it from standard input")
+    parser.add_argument("--out", metavar="FILE", help="a .wav, .flac or .ogg file (default: speech.wav)")
+    parser.add_argument("--voice", metavar="NAME", help="a voice of the model (default: its first)")
+    parser.add_argument("--model", default=DEFAULT_VOICE, metavar="NAME", help="a voice model (default: %(default)s)")
+    parser.add_argument("--prompt", metavar="FILE", help="speak like this recording, a few seconds of one speaker")
+    parser.add_argument("--transcript", metavar="TEXT", help="what is said in --prompt, word for word")
+    parser.add_argument("--stream", action="store_true", help="raw 16-bit mono sound to standard output as it is made")
+    parser.add_argument("--seed", type=int, metavar="N", help="another number, another reading (default: 0)", default=0)
+    _add_json(parser)
+
+
+def _add_transcribe(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "transcribe",
+        "write down what is said in sound files",
+        """
+audiogen transcribe kettle.wav
+audiogen transcribe kettle.wav --stream
+audiogen transcribe recordings/*.flac --json transcripts.json
+""",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a WAV, FLAC, OGG or MP3 file")
+    parser.add_argument(
+        "--model", default=DEFAULT_RECOGNIZER, metavar="NAME", help="a recogniser (default: %(default)s)"
+    )
+    parser.add_argument("--stream", action="store_true", help="show the text while the file is being heard")
+    _add_json(parser, 'texts and word times to FILE, as {"results": [{"file", "text", "words"}]}')
+
+
+def _add_codec(commands: Any) -> None:
+    about = "make sound files small, and sound again"
+    parser = commands.add_parser("codec", help=about, description=about[0].upper() + about[1:] + ".")
+    directions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    encode = _command(
+        directions,
+        "encode",
+        "encode a sound file",
+        """
+audiogen codec encode speech.wav speech.agc
+audiogen codec encode speech.wav speech.agc --codebooks 2
+""",
+    )
+    encode.add_argument("source", metavar="SOUND", help="a WAV, FLAC, OGG or MP3 file")
+    encode.add_argument("target", metavar="CODES", help="the .agc file to write")
+    encode.add_argument(
+        "--codebooks", type=int, metavar="K", help="keep the first K codebooks only: smaller, rougher (default: all)"
+    )
+    decode = _command(directions, "decode", "decode a file of codes", "audiogen codec decode speech.agc back.wav")
+    decode.add_argument("source", metavar="CODES", help="a .agc file")
+    decode.add_argument("target", metavar="SOUND", help="the .wav, .flac or .ogg file to write")
+    for direction in (encode, decode):
+        direction.add_argument("--model", default=DEFAULT_CODEC, metavar="NAME", help="a codec (default: %(default)s)")
+
+
+def _add_models(commands: Any) -> None:
+    _command(commands, "models", "list the models there are", "audiogen models")
+
+
+def _add_demo(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "demo",
+        "speak a sentence, hear it back, and show what happened",
+        """
+audiogen demo
+audiogen demo --text "Anything you like." --out mine
+""",
+    )
+    parser.add_argument("--text", help="another sentence to speak")
+    parser.add_argument("--out", default="demo", metavar="FOLDER", help="where to leave the files (default: ./demo)")
+
+
+def _add_serve(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "serve",
+        "open a page that speaks and listens",
+        """
+audiogen serve
+audiogen serve --port 8080
+AUDIOGEN_AUTH=anna:secret audiogen serve --host 0.0.0.0
+""",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on; only this machine by default")
+    parser.add_argument("--port", type=int, default=7860, help="the port (default: %(default)s)")
+    parser.add_argument(
+        "--voice-model", default=DEFAULT_VOICE, metavar="NAME", help="who speaks (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--recognizer", default=DEFAULT_RECOGNIZER, metavar="NAME", help="who listens (default: %(default)s)"
+    )
+
+
+def _add_run(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "run",
+        "run a recipe, from its data to its scores",
+        """
+audiogen run recipe=codec exp_dir=exp/codec
+audiogen run recipe=codec exp_dir=exp/codec stage=train train.steps=1000
+""",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="the recipe and any of its settings")
+
+
+def _add_measures(commands: Any) -> None:
+    del commands
+
+
+def _add_json(
+    parser: argparse.ArgumentParser, about: str = 'figures to FILE, as {"rows": [{"name", "value", "unit"}]}'
+) -> None:
+    parser.add_argument("--json", metavar="FILE", help=about)
+
+
+def _told(message: str, status: int, debug: bool) -> int:
+    """Print `message` as the one line of an error, after the traceback if asked for."""
+    if debug:
+        traceback.print_exc()
+    line = " ".join(message.split())
+    print(f"error: {line}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

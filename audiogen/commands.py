@@ -1,0 +1,178 @@
+"""What each command of the command line does with its options; see `cli.py` for what they are."""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from torch import Tensor
+
+from audiogen import api, audio
+from audiogen.errors import AudiogenError
+from audiogen.files import check_writable, write_json
+from audiogen.infer.compress import FileCodec
+from audiogen.infer.listen import Listener, Transcript
+from audiogen.infer.speak import Speaker
+
+STREAM_SECONDS = 0.32
+
+
+def say(options: argparse.Namespace) -> None:
+    """Speak a text into a file, or to standard output as it is made."""
+    if (options.prompt is None) != (options.transcript is None):
+        raise AudiogenError("--prompt and --transcript go together: a recording, and what is said in it")
+    if options.prompt is not None and options.voice is not None:
+        raise AudiogenError("give --voice or --prompt, not both")
+    if options.stream and sys.stdout.isatty():
+        raise AudiogenError(
+            "--stream writes raw sound; pipe it to a player, as in: … | aplay -t raw -f S16_LE -r 24000"
+        )
+    out = options.out or (None if options.stream else "speech.wav")
+    for path in (out, options.json):
+        if path is not None:
+            check_writable(path)
+    text = sys.stdin.read() if options.text == "-" else options.text
+    speaker = _load(options.model, Speaker)
+    voice = options.voice
+    if options.prompt is not None:
+        voice = speaker.voice_from_recording(options.prompt, options.transcript)
+    begun, first, chunks = time.perf_counter(), None, []
+    for chunk in speaker.stream(text, voice, seed=options.seed):
+        first = first or time.perf_counter() - begun
+        chunks.append(chunk)
+        if options.stream:
+            sys.stdout.buffer.write(pcm16(chunk))
+            sys.stdout.buffer.flush()
+    taken, wave = time.perf_counter() - begun, torch.cat(chunks, dim=-1)
+    seconds = wave.shape[-1] / speaker.sample_rate
+    if out is not None:
+        audio.write(out, wave, speaker.sample_rate)
+        print(f"{out}: {seconds:.1f} s of speech in {taken:.1f} s", file=sys.stderr)
+    if options.json is not None:
+        write_json(options.json, {"rows": _speech_rows(seconds, taken, first)})
+
+
+def transcribe(options: argparse.Namespace) -> None:
+    """Write down what is said in files: one line a file, or the text as it comes."""
+    for path in options.files:
+        audio.check(path)
+    if options.json is not None:
+        check_writable(options.json)
+    listener = _load(options.model, Listener)
+    hear = _hear_aloud if options.stream else Listener.transcribe
+    results = []
+    for path in _with_progress(options.files, "transcribing"):
+        transcript = hear(listener, path)
+        results.append({"file": path, "text": transcript.text, "words": _words(transcript)})
+        if not options.stream:
+            print(transcript.text if len(options.files) == 1 else f"{path}\t{transcript.text}", flush=True)
+    if options.json is not None:
+        write_json(options.json, {"results": results})
+
+
+def encode(options: argparse.Namespace) -> None:
+    """Turn a sound file into a file of codes."""
+    coded = _codec(options).encode_file(options.source, options.target, options.codebooks)
+    kbps = coded.bits_per_second / 1000
+    print(
+        f"{options.target}: {coded.seconds:.1f} s, {coded.codebooks} codebooks, {kbps:g} kbit/s of codes",
+        file=sys.stderr,
+    )
+
+
+def decode(options: argparse.Namespace) -> None:
+    """Turn a file of codes back into a sound file."""
+    coded = _codec(options).decode_file(options.source, options.target)
+    print(f"{options.target}: {coded.seconds:.1f} s", file=sys.stderr)
+
+
+def models(options: argparse.Namespace) -> None:
+    """List the models there are."""
+    table = Table("name", "kind", "size", "languages", "licence", box=None, pad_edge=False, header_style="bold")
+    for info in api.list_models():
+        table.add_row(info.name, info.kind, f"{info.size / 2**20:.1f} MiB", ", ".join(info.languages), info.licence)
+    Console().print(table)
+
+
+def demo(options: argparse.Namespace) -> None:
+    """Speak, hear it back, leave the files and print the figures."""
+    from audiogen.demo import run_demo
+
+    run_demo(Path(options.out), options.text)
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Open the page and serve until interrupted."""
+    from audiogen.serve.app import serve as serve_page
+
+    serve_page(options.voice_model, options.recognizer, options.host, options.port)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run a recipe."""
+    from audiogen.recipes.run import run as run_recipe
+
+    run_recipe(options.overrides)
+
+
+def pcm16(wave: Tensor) -> bytes:
+    """A mono wave between -1 and 1 as little-endian 16-bit samples."""
+    return (wave.flatten().clamp(-1, 1) * 32767).round().to(torch.int16).numpy().astype("<i2").tobytes()
+
+
+def _load(name: str, wanted: type) -> Any:
+    """The model `name`, which must be of the class `wanted`."""
+    model = api.load(name)
+    if not isinstance(model, wanted):
+        raise AudiogenError(
+            f"{name!r} is a {type(model).__name__}; a {wanted.__name__} is needed here (see: audiogen models)"
+        )
+    return model
+
+
+def _codec(options: argparse.Namespace) -> FileCodec:
+    return _load(options.model, FileCodec)
+
+
+def _hear_aloud(listener: Listener, path: str) -> Transcript:
+    """Transcribe a file as it streams, showing the text so far: redrawn on a terminal, one line a change elsewhere."""
+    blocks = audio.blocks(path, listener.sample_rate, STREAM_SECONDS)
+    shown = ""
+    for partial in listener.stream(block[0] for block in blocks):
+        if partial.text != shown:
+            shown = partial.text
+            print(
+                f"\r\x1b[K{shown}" if sys.stdout.isatty() else shown,
+                end="" if sys.stdout.isatty() else "\n",
+                flush=True,
+            )
+    if sys.stdout.isatty():
+        print()
+    return partial.transcript
+
+
+def _with_progress(items: list[str], what: str) -> Iterator[str]:
+    """`items` with a bar on standard error, where there are several and someone is watching."""
+    columns = [TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=len(items) < 2 or not console.is_terminal) as bar:
+        yield from bar.track(items)
+
+
+def _words(transcript: Transcript) -> list[dict[str, Any]]:
+    return [{"word": w, "start": start, "end": end, "confidence": sure} for w, start, end, sure in transcript.words]
+
+
+def _speech_rows(seconds: float, taken: float, first: float) -> list[dict[str, Any]]:
+    return [
+        {"name": "speech", "value": round(seconds, 3), "unit": "s"},
+        {"name": "time taken", "value": round(taken, 3), "unit": "s"},
+        {"name": "real-time factor", "value": round(taken / seconds, 4), "unit": "x"},
+        {"name": "first audio", "value": round(1000 * first, 1), "unit": "ms"},
+    ]
