@@ -2,9 +2,9 @@
 
 An experiment folder holds one folder a stage. While stage `train` works, its folder is `train.partial/`, with
 `inputs.json` (what decides its result) written before anything else; when it is whole the folder is renamed to `train/`
-and `done.json` written. A stage whose inputs are those of its folder is skipped, or goes on with the items it finds;
-if they differ the run stops and shows how, unless it is forced. A stage's inputs include a hash of the stage before it,
-so a change reaches everything downstream.
+and `done.json` written. A stage whose inputs are those of its folder is skipped, or goes on with the items it finds; if
+they differ the run stops and shows how, unless it is forced. A stage's inputs include a hash of the stage before it, so
+a change reaches everything downstream. Inside a stage's folder, a name `.….tmp` is of something half-written.
 """
 
 import fcntl
@@ -111,6 +111,7 @@ def _bring_up(folder: Path, stage: Stage, config: Any, inputs: dict[str, Any], s
             shutil.rmtree(partial)
     _say(stage.name, "going on with what is there" if partial.exists() else "started")
     partial.mkdir(exist_ok=True)
+    _drop_half_written(partial)
     _write_json(partial / INPUTS, inputs)
     began = time.time()
     stage.run(config, partial)
@@ -119,6 +120,12 @@ def _bring_up(folder: Path, stage: Stage, config: Any, inputs: dict[str, Any], s
     _record_done(final, inputs, time.time() - began)
     _say(stage.name, f"done in {time.time() - began:.0f} s")
     return True
+
+
+def _drop_half_written(folder: Path) -> None:
+    """Remove what a kill left of files and folders that get their name only once whole."""
+    for path in list(folder.rglob(".*.tmp")):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _settle(folder: Path, name: str, inputs: dict[str, Any], span: Span) -> None:

@@ -1,0 +1,196 @@
+"""The codec recipe: a cache of decoded sound, adversarial training, resynthesis of held-out clips, their quality.
+
+Stages: `prepare` decodes the corpora at the codec's rate, `train` exports `train/bundle`, `generate` encodes and
+decodes held-out clips at every bitrate, `score` measures them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from audiogen.recipes.common import BUNDLE, corpora_inputs, new_model, train_and_export, train_inputs
+from audiogen.recipes.items import do_items
+from audiogen.recipes.settings import ModelConfig, RunConfig
+from lhotse import MonoCut
+from omegaconf import MISSING
+from torch import nn
+
+from audiogen import audio
+from audiogen.checkpoint import load_bundle
+from audiogen.data.corpora import load_cuts, read_wave
+from audiogen.data.segments import SegmentCache, SegmentStream, build_cache
+from audiogen.protocols import AudioTokens, CodecSpec
+from audiogen.train.codec import CodecObjective, CodecTrainConfig, reconstruction_losses
+
+if TYPE_CHECKING:
+    from lhotse import MonoCut
+
+VALIDATION_BATCHES = 4
+
+
+@dataclass
+class CodecData:
+    """What a codec is trained and judged on.
+
+    Attributes:
+        train: Group → corpora, whose `train` split is used.
+        weights: Group → its share of the training segments.
+        valid: Corpora whose `valid` split is watched during training.
+        test: Corpora whose `test` split is resynthesised.
+        test_clips: At most so many clips of each.
+        segment_seconds: Length of a training segment.
+        batch_size: Segments a batch.
+    """
+
+    train: dict[str, list[str]] = MISSING
+    weights: dict[str, float] = MISSING
+    valid: list[str] = MISSING
+    test: list[str] = MISSING
+    test_clips: int = 20
+    segment_seconds: float = 1.0
+    batch_size: int = 16
+
+
+@dataclass
+class CodecRun(RunConfig):
+    """Settings of a codec recipe.
+
+    Attributes:
+        codec: The codec to train.
+        init_from: A bundle to start from, if any.
+        objective: Weights and schedule of the losses.
+        data: The corpora.
+        used_codebooks: Numbers of codebooks to resynthesise with.
+    """
+
+    codec: ModelConfig = field(default_factory=ModelConfig)
+    init_from: str = ""
+    objective: CodecTrainConfig = field(default_factory=CodecTrainConfig)
+    data: CodecData = field(default_factory=CodecData)
+    used_codebooks: list[int] = field(default_factory=lambda: [2, 4, 8])
+
+
+class Prepare:
+    """Decode the corpora once, at the codec's rate."""
+
+    name = "prepare"
+
+    def inputs(self, config: CodecRun) -> dict[str, Any]:
+        """The corpora and the rate."""
+        corpora = {group: corpora_inputs(names, config.data_root) for group, names in config.data.train.items()}
+        return {"train": corpora, "valid": corpora_inputs(config.data.valid, config.data_root), "rate": _rate(config)}
+
+    def run(self, config: CodecRun, folder: Path) -> None:
+        """Fill `train/` and `valid/`."""
+        train = {group: load_cuts(names, config.data_root, "train") for group, names in config.data.train.items()}
+        build_cache(folder / "train", train, _rate(config))
+        build_cache(folder / "valid", {"all": load_cuts(config.data.valid, config.data_root, "valid")}, _rate(config))
+
+
+class Train:
+    """Reconstruction, adversarial and feature losses; the objective is `audiogen.train.codec`."""
+
+    name = "train"
+
+    def inputs(self, config: CodecRun) -> dict[str, Any]:
+        """Model, losses, schedule and the mix of data."""
+        data = {
+            "weights": dict(config.data.weights),
+            "segment_seconds": config.data.segment_seconds,
+            "batch_size": config.data.batch_size,
+        }
+        objective = dataclasses.asdict(config.objective)
+        return train_inputs(config, config.codec, config.init_from, objective=objective, data=data)
+
+    def run(self, config: CodecRun, folder: Path) -> None:
+        """Train to the last step and export the bundle."""
+        data, prepared = config.data, Path(config.exp_dir) / Prepare.name
+        codec = new_model(config.codec, config.init_from, config.train.seed)
+        stream = SegmentStream(
+            SegmentCache.open(prepared / "train"),
+            data.batch_size,
+            data.segment_seconds,
+            config.train.seed,
+            data.weights,
+        )
+        watched = SegmentStream(SegmentCache.open(prepared / "valid"), data.batch_size, data.segment_seconds)
+        held_out = [watched.batch(step) for step in range(VALIDATION_BATCHES)]
+        train_and_export(
+            CodecObjective(codec, config.objective, _rate(config)),
+            stream.batches,
+            config,
+            folder,
+            config.codec.bundle(
+                codec, training={"corpora": {group: list(names) for group, names in data.train.items()}}
+            ),
+            lambda: reconstruction(codec, held_out, config.used_codebooks),
+        )
+
+
+class Generate:
+    """Encode and decode held-out clips with some and with all codebooks."""
+
+    name = "generate"
+
+    def inputs(self, config: CodecRun) -> dict[str, Any]:
+        """The clips and the bitrates."""
+        clips = {"test": corpora_inputs(config.data.test, config.data_root), "test_clips": config.data.test_clips}
+        return {**clips, "used_codebooks": list(config.used_codebooks)}
+
+    def run(self, config: CodecRun, folder: Path) -> None:
+        """Write `original/` and, for each number of codebooks, `<number>/`."""
+        codec = load_bundle(Path(config.exp_dir) / Train.name / BUNDLE, kind="codec").model
+        for name in ("original", *map(str, config.used_codebooks)):
+            (folder / name).mkdir(exist_ok=True)
+        do_items(
+            [(cut.id, cut) for cut in held_out_cuts(config)],
+            folder / "clips.jsonl",
+            lambda cut: self._resynthesize(codec, cut, config, folder),
+            "resynthesis",
+        )
+
+    def _resynthesize(self, codec: nn.Module, cut: MonoCut, config: CodecRun, folder: Path) -> dict[str, Any]:
+        rate = codec.spec.sample_rate
+        wave = read_wave(cut, rate)
+        audio.write(folder / "original" / f"{cut.id}.wav", wave, rate)
+        with torch.inference_mode():
+            tokens = codec.encode(wave[None, None])
+            for used in config.used_codebooks:
+                rebuilt = codec.decode(dataclasses.replace(tokens, codes=tokens.codes[:, :used]))
+                audio.write(folder / str(used) / f"{cut.id}.wav", rebuilt[0], rate)
+        return {"corpus": cut.custom["corpus"], "seconds": len(wave) / rate}
+
+
+def held_out_cuts(config: CodecRun) -> list[MonoCut]:
+    """The first test clips of each corpus."""
+    corpora = [list(load_cuts(name, config.data_root, "test")) for name in config.data.test]
+    return [cut for cuts in corpora for cut in cuts[: config.data.test_clips]]
+
+
+def reconstruction(codec: nn.Module, batches: list[torch.Tensor], used_codebooks: list[int]) -> dict[str, float]:
+    """Mean reconstruction losses over batches [B, 1, N], for each number of codebooks."""
+    figures: dict[str, float] = {}
+    for wave in batches:
+        tokens = codec.encode(wave)
+        for used in used_codebooks:
+            rebuilt = codec.decode(AudioTokens.from_codes(codec.spec, tokens.codes[:, :used]))
+            losses = reconstruction_losses(rebuilt[:, 0, : wave.shape[-1]], wave[:, 0], codec.spec.sample_rate)
+            for name, loss in losses.items():
+                figures[f"{name}/{used}"] = figures.get(f"{name}/{used}", 0.0) + loss.item() / len(batches)
+    return figures
+
+
+def bitrate(spec: CodecSpec, used: int) -> float:
+    """Kilobits a second of the first `used` codebooks."""
+    return float(spec.frame_rate * used) * (spec.codebook_size - 1).bit_length() / 1000
+
+
+def _rate(config: CodecRun) -> int:
+    return config.codec.values()["sample_rate"]
+
+
+STAGES = (Prepare(), Train(), Generate())

@@ -1,0 +1,52 @@
+"""The entry point of all recipes: `python -m audiogen.recipes.run recipe=tts_kathleen exp_dir=… stage=train key=value`.
+
+`audiogen run` and every `egs/<corpus>/<task>/run.sh` come here.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from audiogen.recipes import codec
+from audiogen.recipes.compose import compose_run
+from audiogen.recipes.runner import Span, run_stages
+from audiogen.recipes.settings import RunConfig
+
+from audiogen.errors import AudiogenError
+from audiogen.protocols import Stage
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a recipe can be of: its settings and its stages."""
+
+    settings: type[RunConfig]
+    stages: Sequence[Stage]
+
+
+TASKS = {"codec": Task(codec.CodecRun, codec.STAGES)}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a recipe with Hydra overrides; returns the exit status, and prints what a person can mend as one line."""
+    try:
+        run(list(sys.argv[1:] if argv is None else argv))
+    except AudiogenError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def run(overrides: list[str]) -> list[str]:
+    """Compose the settings and run the stages; returns the names of those that did work."""
+    config = compose_run(overrides, {name: task.settings for name, task in TASKS.items()})
+    span = Span(config.stage, config.stop_stage, config.force, config.keep)
+    return run_stages(TASKS[config.task].stages, config, Path(config.exp_dir), span)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
