@@ -4,6 +4,7 @@ Waves are float32 tensors [C, N] between -1 and 1. What comes from outside is ch
 rate, length and values.
 """
 
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,3 +128,19 @@ def write(path: str | Path, wave: Tensor, sample_rate: int, subtype: str | None 
         staging.replace(path)
     finally:
         staging.unlink(missing_ok=True)
+
+
+def to_bytes(
+    wave: Tensor, sample_rate: int, format: str, subtype: str, compression_level: float | None = None
+) -> bytes:
+    """`wave` [C, N] as a sound file in memory, in libsndfile's names, e.g. `"OGG"`, `"VORBIS"`."""
+    file = io.BytesIO()
+    samples = wave.detach().cpu().float().clamp(-1, 1).T.numpy()
+    soundfile.write(file, samples, sample_rate, subtype, format=format, compression_level=compression_level)
+    return file.getvalue()
+
+
+def from_bytes(data: bytes) -> tuple[Tensor, int]:
+    """The wave [C, N] and sample rate of a sound file in memory that `to_bytes` made."""
+    samples, sample_rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+    return torch.from_numpy(np.ascontiguousarray(samples.T)), sample_rate

@@ -1,1 +1,1 @@
-"""What we measure."""
+"""What is measured: texts, waves, voices and speeds, and the report that shows it."""
