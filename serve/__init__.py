@@ -1,1 +1,1 @@
-"""The web page and the services."""
+"""The page that speaks and listens, and the service under it."""

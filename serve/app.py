@@ -1,0 +1,88 @@
+"""The web application: the page at `/`, speech at `/api/speak`, hearing at `/api/listen`; and how it is started."""
+
+import os
+import socket
+import tempfile
+from contextlib import chdir
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+from audiogen.serve.gate import Gate, check_host
+from audiogen.serve.listening import ListenEndpoint
+from audiogen.serve.page import mount_page
+from audiogen.serve.sessions import Limits, Sessions
+from audiogen.serve.speaking import SpeakEndpoint
+from fastapi import FastAPI
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+
+from audiogen.errors import AudiogenError
+
+if TYPE_CHECKING:
+    from audiogen.infer.speak import Speaker
+
+    from audiogen.infer.listen import Listener
+
+STATIC = Path(__file__).parent / "static"
+LARGEST_MESSAGE = 2**20
+CONNECTIONS = 200
+GRACE_SECONDS = 10
+
+
+def build_app(
+    speaker: "Speaker", listener: "Listener", limits: Limits | None = None, password: str | None = None
+) -> Gate:
+    """The whole ASGI application.
+
+    Args:
+        speaker: Who speaks.
+        listener: Who listens.
+        limits: Sizes, times and numbers.
+        password: `user:password` that every request must carry, or None.
+    """
+    limits = limits or Limits()
+    sessions = Sessions(limits)
+    routes = [
+        Route("/api/speak", SpeakEndpoint(speaker, sessions, limits), methods=["POST"]),
+        WebSocketRoute("/api/listen", ListenEndpoint(listener, sessions, limits)),
+        Mount("/static/audiogen", StaticFiles(directory=STATIC)),
+    ]
+    app = FastAPI(title="audiogen", routes=routes, docs_url=None, redoc_url=None, openapi_url=None)
+    mount_page(app, speaker.voices, limits)
+    return Gate(app, password)
+
+
+def serve(speaker: "Speaker", listener: "Listener", host: str, port: int, password: str | None = None) -> None:
+    """Serve until interrupted.
+
+    The process moves to an empty folder of its own, which is also where Gradio would keep files, and which goes at the
+    end: nothing on the machine lies where a request could lead.
+
+    Raises:
+        AudiogenError: If others could reach `host` and there is no password, or if the port is taken.
+    """
+    check_host(host, password)
+    listening = _listen_on(host, port)
+    with tempfile.TemporaryDirectory(prefix="audiogen-") as folder, chdir(folder):
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        config = uvicorn.Config(
+            build_app(speaker, listener, password=password),
+            log_level="warning",
+            ws_max_size=LARGEST_MESSAGE,
+            limit_concurrency=CONNECTIONS,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        shown = f"[{host}]" if ":" in host else host
+        print(f"audiogen speaks and listens at http://{shown}:{listening.getsockname()[1]} — stop it with Ctrl+C")
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen_on(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise AudiogenError(f"port {port} does not exist; give one from 0 (any free one) to 65535")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise AudiogenError(f"cannot listen on {host} port {port}: {error.strerror}; try another --port") from None

@@ -1,0 +1,103 @@
+"""The page: Gradio lays it out and holds what is typed; `static/page.js` does the sound.
+
+Gradio's own streaming audio needs ffmpeg and leaves gaps between chunks, so sound goes through an AudioWorklet instead,
+straight from `/api/speak` and to `/api/listen`. No event of the page runs Python, hence no value of a component ever
+reaches a path on the server.
+"""
+
+from collections.abc import Sequence
+
+import gradio
+from audiogen.serve.sessions import Limits
+from fastapi import FastAPI
+
+EXAMPLE = "Good evening. The train to the coast leaves in ten minutes, from platform two."
+HEAD = '<script type="module" src="/static/audiogen/page.js"></script>'
+THEME = gradio.themes.Soft(
+    primary_hue="indigo",
+    neutral_hue="slate",
+    font=["system-ui", "sans-serif"],
+    font_mono=["ui-monospace", "monospace"],
+)
+
+INTRODUCTION = """
+# audiogen
+Type, and hear it while it is made. Talk, and read it while you speak. Everything happens on this machine.
+"""
+
+PLAYER = """
+<div class="ag-card" id="ag-speech">
+  <canvas id="ag-wave" height="96" aria-label="Waveform of the speech"></canvas>
+  <p class="ag-status" id="ag-speech-status" role="status">The waveform appears here as the speech is made.</p>
+  <div class="ag-kept" hidden>
+    <audio id="ag-audio" controls></audio>
+    <a class="ag-button" id="ag-download" download="speech.wav">Save</a>
+  </div>
+</div>
+"""
+
+PROMPT = """
+<div class="ag-card ag-row" id="ag-prompt">
+  <label class="ag-button">Choose a recording<input type="file" id="ag-prompt-file" accept="audio/*" hidden></label>
+  <button type="button" class="ag-button" id="ag-prompt-record">Record</button>
+  <button type="button" class="ag-button" id="ag-prompt-clear" hidden>Remove</button>
+  <span class="ag-status" id="ag-prompt-status" role="status">{shortest:g} to {longest:g} seconds of one speaker.</span>
+</div>
+"""
+
+HEARING = """
+<div class="ag-card ag-row">
+  <button type="button" class="ag-button ag-primary" id="ag-microphone">Start the microphone</button>
+  <label class="ag-button">Choose a file<input type="file" id="ag-listen-file" accept="audio/*" hidden></label>
+  <div class="ag-meter" aria-hidden="true"><i id="ag-level"></i></div>
+  <span class="ag-status" id="ag-listen-status" role="status">Up to {minutes:g} minutes.</span>
+</div>
+<div class="ag-card"><p id="ag-text" aria-live="polite" data-empty="The text appears here while you speak."></p></div>
+"""
+
+
+def mount_page(app: FastAPI, voices: Sequence[str], limits: Limits) -> None:
+    """Put the page at the root of `app`, after every other route."""
+    gradio.mount_gradio_app(
+        app,
+        _blocks(voices, limits),
+        path="/",
+        footer_links=[],
+        run_history=False,
+        allowed_paths=[],
+        max_file_size="1kb",
+        show_error=False,
+        ssr_mode=False,
+        enable_monitoring=False,
+        theme=THEME,
+        head=HEAD + '<link rel="stylesheet" href="/static/audiogen/page.css">',
+    )
+
+
+def _blocks(voices: Sequence[str], limits: Limits) -> gradio.Blocks:
+    with gradio.Blocks(title="audiogen", analytics_enabled=False, delete_cache=(600, 1800)) as blocks:
+        gradio.Markdown(INTRODUCTION)
+        with gradio.Tab("Speak"):
+            _speak_tab(voices, limits)
+        with gradio.Tab("Listen"):
+            gradio.HTML(HEARING.format(minutes=limits.listen_seconds / 60))
+    return blocks.queue(api_open=False, max_size=1)
+
+
+def _speak_tab(voices: Sequence[str], limits: Limits) -> None:
+    text = gradio.Textbox(
+        EXAMPLE, label="Text", lines=3, max_lines=10, max_length=limits.text_characters, elem_id="ag-say"
+    )
+    voice = gradio.Dropdown(list(voices), value=voices[0], label="Voice", elem_id="ag-voice")
+    with gradio.Accordion("Speak like a recording of yours", open=False):
+        shortest, longest = limits.prompt_seconds
+        gradio.HTML(PROMPT.format(shortest=shortest, longest=longest))
+        transcript = gradio.Textbox(label="What is said in it, word for word", max_length=limits.text_characters)
+        consent = gradio.Checkbox(label="I may use this voice: it is mine, or its owner has agreed.")
+    with gradio.Row():
+        speak = gradio.Button("Speak", variant="primary", elem_id="ag-speak")
+        stop = gradio.Button("Stop", elem_id="ag-stop")
+    gradio.HTML(PLAYER)
+    asked = [text, voice, transcript, consent]
+    speak.click(None, asked, None, js="(...asked) => { window.audiogen.speak(...asked); }")
+    stop.click(None, js="() => { window.audiogen.stop(); }")

@@ -1,0 +1,157 @@
+"""Speech on request: `POST /api/speak` answers with 16-bit mono samples, sent as they are made.
+
+The body is JSON: `text`; `voice` (a name) or `prompt`: `{"samples": base64 of 16-bit mono samples, "sample_rate",
+"transcript", "consent": true}`. Samples come raw, so no decoder of ours ever opens a stranger's file, and they are
+held in memory only.
+"""
+
+import asyncio
+import base64
+import binascii
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import numpy as np
+import torch
+from audiogen.serve.sessions import Busy, Limits, Sessions
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+from torch import Tensor
+
+from audiogen import audio
+from audiogen.errors import AudiogenError
+
+if TYPE_CHECKING:
+    from audiogen.infer.speak import Speaker
+
+RATES = range(8_000, 96_001)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A recording to speak like: wave [1, N], its rate, and what is said in it."""
+
+    wave: Tensor
+    sample_rate: int
+    transcript: str
+
+
+@dataclass(frozen=True)
+class SpeechRequest:
+    """What to say and how."""
+
+    text: str
+    voice: str | None = None
+    prompt: Prompt | None = None
+
+
+class SpeakEndpoint:
+    """The ASGI endpoint. A client that leaves stops the work at the next chunk."""
+
+    def __init__(self, speaker: "Speaker", sessions: Sessions, limits: Limits) -> None:
+        self._speaker = speaker
+        self._sessions = sessions
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            body = await _read(Request(scope, receive), self._limits.request_bytes)
+            asked = parse_request(body, self._limits)
+            gone = asyncio.create_task(_wait_until_gone(receive))
+            try:
+                async with self._sessions.place():
+                    await self._answer(asked, send, gone)
+            finally:
+                gone.cancel()
+        except ClientDisconnect:
+            return
+        except Busy as busy:
+            await JSONResponse({"error": str(busy)}, 503, {"Retry-After": "30"})(scope, receive, send)
+        except AudiogenError as error:
+            await JSONResponse({"error": str(error)}, 400)(scope, receive, send)
+
+    async def _answer(self, asked: SpeechRequest, send: Send, gone: asyncio.Task) -> None:
+        """Send the speech, as long as somebody is there and time is left.
+
+        What is wrong with the request shows at the first chunk, before the answer's status is sent.
+        """
+        deadline = time.monotonic() + self._limits.work_seconds
+        chunks = self._chunks(asked)
+        chunk = None if gone.done() else await anyio.to_thread.run_sync(next, chunks, None)
+        rate = str(self._speaker.sample_rate).encode()
+        headers = [(b"content-type", b"audio/pcm"), (b"x-sample-rate", rate), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        while chunk is not None and not gone.done() and time.monotonic() < deadline:
+            samples = audio.to_bytes(chunk, self._speaker.sample_rate, "RAW", "PCM_16")
+            await send({"type": "http.response.body", "body": samples, "more_body": True})
+            chunk = await anyio.to_thread.run_sync(next, chunks, None)
+        await send({"type": "http.response.body", "body": b""})
+
+    def _chunks(self, asked: SpeechRequest) -> Iterator[Tensor]:
+        voice = asked.voice
+        if asked.prompt is not None:
+            prompt = asked.prompt
+            voice = self._speaker.voice_from_recording(prompt.wave, prompt.transcript, prompt.sample_rate)
+        yield from self._speaker.stream(asked.text, voice)
+
+
+def parse_request(body: bytes, limits: Limits) -> SpeechRequest:
+    """The request in `body`.
+
+    Raises:
+        AudiogenError: If it is not JSON of the form the module's first lines give, or over a limit.
+    """
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError):
+        raise AudiogenError("the request must be a JSON object with the text to speak") from None
+    if not isinstance(asked, dict) or not isinstance(asked.get("text"), str):
+        raise AudiogenError('the request must be a JSON object with "text", a string')
+    text, voice, prompt = asked["text"], asked.get("voice"), asked.get("prompt")
+    if len(text) > limits.text_characters:
+        raise AudiogenError(f"the text has {len(text):,} characters; at most {limits.text_characters:,} are taken here")
+    if voice is not None and not isinstance(voice, str):
+        raise AudiogenError(f'"voice" must be the name of a voice, got {voice!r}')
+    return SpeechRequest(text, voice, None if prompt is None else _prompt(prompt, limits))
+
+
+def _prompt(prompt: Any, limits: Limits) -> Prompt:
+    if not isinstance(prompt, dict) or not isinstance(prompt.get("transcript"), str):
+        raise AudiogenError('"prompt" must be an object with "samples", "sample_rate", "transcript" and "consent"')
+    if prompt.get("consent") is not True:
+        raise AudiogenError("confirm that you may use this voice; without that it is not used")
+    if len(prompt["transcript"]) > limits.text_characters:
+        raise AudiogenError(f"the prompt's transcript is longer than {limits.text_characters:,} characters")
+    rate = prompt.get("sample_rate")
+    if isinstance(rate, bool) or not isinstance(rate, int) or rate not in RATES:
+        raise AudiogenError(f'"sample_rate" must be a whole number from 8,000 to 96,000, got {rate!r}')
+    try:
+        samples = np.frombuffer(base64.b64decode(prompt.get("samples"), validate=True), "<i2")
+    except (binascii.Error, TypeError, ValueError):
+        raise AudiogenError('"samples" must be 16-bit samples in base64') from None
+    shortest, longest = limits.prompt_seconds
+    if not shortest <= len(samples) / rate <= longest:
+        seconds = len(samples) / rate
+        raise AudiogenError(f"the recording is {seconds:.1f} s long; {shortest:g} to {longest:g} s are needed")
+    return Prompt(torch.from_numpy(samples.astype(np.float32) / 32768)[None], rate, prompt["transcript"])
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    """The body of a request, counted as it comes."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > limit:
+            raise AudiogenError(f"the request is larger than {limit:,} bytes; a shorter recording is needed")
+    return bytes(body)
+
+
+async def _wait_until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
