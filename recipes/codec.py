@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from audiogen.recipes.common import BUNDLE, corpora_inputs, new_model, train_and_export, train_inputs
-from audiogen.recipes.items import do_items
+from audiogen.recipes.common import BUNDLE, corpora_inputs, new_model, train_and_export, train_inputs, write_table
+from audiogen.recipes.items import do_items, read_rows
 from audiogen.recipes.settings import ModelConfig, RunConfig
 from lhotse import MonoCut
 from omegaconf import MISSING
@@ -23,6 +23,9 @@ from audiogen import audio
 from audiogen.checkpoint import load_bundle
 from audiogen.data.corpora import load_cuts, read_wave
 from audiogen.data.segments import SegmentCache, SegmentStream, build_cache
+from audiogen.metrics.audio import mel_distance, opus, pesq_wb, stoi
+from audiogen.metrics.tables import Table
+from audiogen.metrics.text import mean
 from audiogen.protocols import AudioTokens, CodecSpec
 from audiogen.train.codec import CodecObjective, CodecTrainConfig, reconstruction_losses
 
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from lhotse import MonoCut
 
 VALIDATION_BATCHES = 4
+OPUS_RATES = (6_000, 9_000, 12_000)
+UNITS = {"bit rate": "kbit/s", "PESQ-WB": "", "STOI": "", "mel distance": "dB"}
 
 
 @dataclass
@@ -165,6 +170,52 @@ class Generate:
         return {"corpus": cut.custom["corpus"], "seconds": len(wave) / rate}
 
 
+class Score:
+    """PESQ, STOI and mel distance of what `generate` wrote, beside Opus on the same clips."""
+
+    name = "score"
+
+    def inputs(self, config: CodecRun) -> dict[str, Any]:
+        """What stands beside ours."""
+        return {"opus_bits_per_second": list(OPUS_RATES)}
+
+    def run(self, config: CodecRun, folder: Path) -> None:
+        """Write the figures of every clip to `clips.jsonl` and their means to `scores.json` and `scores.md`."""
+        generated = Path(config.exp_dir) / Generate.name
+        names = [row["id"] for row in read_rows(generated / "clips.jsonl")]
+        spec = load_bundle(Path(config.exp_dir) / Train.name / BUNDLE, kind="codec").model.spec
+        rows = do_items(
+            [(name, name) for name in names],
+            folder / "clips.jsonl",
+            lambda name: self._measure(generated, f"{name}.wav", spec, config.used_codebooks),
+            "scoring",
+        )
+        means = [
+            {"name": system, **{column: mean(row[system][column] for row in rows).value for column in UNITS}}
+            for system in rows[0]
+            if system != "id"
+        ]
+        write_table(folder, Table("Resynthesis of held-out clips", means, UNITS, f"Means over {len(rows)} clips."))
+
+    def _measure(self, generated: Path, file: str, spec: CodecSpec, used_codebooks: list[int]) -> dict[str, Any]:
+        original = audio.read(generated / "original" / file)
+        decoded = {f"ours, {used} codebooks": audio.read(generated / str(used) / file) for used in used_codebooks}
+        rates = {f"ours, {used} codebooks": bitrate(spec, used) for used in used_codebooks}
+        for target in OPUS_RATES:
+            name = f"Opus at {target // 1000}"
+            coded = opus(original, spec.sample_rate, target)
+            decoded[name], rates[name] = coded.wave, coded.bits_per_second / 1000
+        return {
+            name: {
+                "bit rate": rates[name],
+                "PESQ-WB": pesq_wb(original, wave, spec.sample_rate),
+                "STOI": stoi(original, wave, spec.sample_rate),
+                "mel distance": mel_distance(original, wave, spec.sample_rate),
+            }
+            for name, wave in decoded.items()
+        }
+
+
 def held_out_cuts(config: CodecRun) -> list[MonoCut]:
     """The first test clips of each corpus."""
     corpora = [list(load_cuts(name, config.data_root, "test")) for name in config.data.test]
@@ -190,7 +241,7 @@ def bitrate(spec: CodecSpec, used: int) -> float:
 
 
 def _rate(config: CodecRun) -> int:
-    return config.codec.values()["sample_rate"]
+    return config.codec.config["sample_rate"]
 
 
-STAGES = (Prepare(), Train(), Generate())
+STAGES = (Prepare(), Train(), Generate(), Score())

@@ -1,6 +1,7 @@
 """What the tasks' stages have in common: declaring corpora as inputs, training a model and exporting its bundle."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import nn
 from audiogen.checkpoint import Bundle, find_bundle, load_bundle, save_bundle, weights_hash
 from audiogen.data.corpora import ALIGNMENTS, MANIFEST, TRANSCRIPTS
 from audiogen.errors import AudiogenError
+from audiogen.metrics.tables import Table
 from audiogen.train.log import plot_log
 from audiogen.train.loop import Objective, fit
 
@@ -40,7 +42,7 @@ def train_inputs(config: RunConfig, model: ModelConfig, init_from: str, **more: 
     schedule = dataclasses.asdict(config.train)
     for name in ("log_every", "valid_every", "checkpoint_every", "threads", "wandb_mode"):
         del schedule[name]
-    described = {"kind": model.kind, "name": model.name, "config": model.values()}
+    described = {"kind": model.kind, "name": model.name, "config": model.config}
     return {"model": described, "train": schedule, "init_from": bundle_inputs(init_from), **more}
 
 
@@ -87,3 +89,13 @@ def train_and_export(
     bundle.training = {**bundle.training, "task": config.task, "train": dataclasses.asdict(config.train)}
     bundle.licence = config.licence
     save_bundle(folder / BUNDLE, bundle)
+
+
+def write_table(folder: Path, table: Table) -> None:
+    """Write a table as `scores.json` for machines and `scores.md` for people, and print it."""
+    text = json.dumps({"rows": table.figures()}, indent=2, ensure_ascii=False) + "\n"
+    for name, content in {"scores.json": text, "scores.md": table.markdown()}.items():
+        staging = folder / f".{name}.tmp"
+        staging.write_text(content, encoding="utf-8")
+        staging.replace(folder / name)
+    print(f"{table.title}\n\n{table.markdown()}", flush=True)

@@ -11,12 +11,13 @@ from typing import Any
 
 import audiogen.codecs
 import audiogen.conf
+from audiogen.recipes.settings import ModelConfig
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 import audiogen.models
@@ -40,6 +41,9 @@ def compose_run(overrides: list[str], schemas: Mapping[str, type]) -> Any:
         AudiogenError: In one line, for anything misspelt, missing or of the wrong type.
     """
     config = _compose(overrides, schemas)
+    for section in config.values():
+        if isinstance(section, DictConfig) and OmegaConf.get_type(section) is ModelConfig:
+            section.config = _given(section.config)
     try:
         return OmegaConf.to_object(config)
     except MissingMandatoryValue as error:
@@ -52,6 +56,12 @@ def groups() -> dict[str, list[str]]:
     """The groups of the tree and what each offers."""
     folders = sorted(folder for folder in TREE.iterdir() if folder.is_dir() and not folder.name.startswith("_"))
     return {folder.name: sorted(path.stem for path in folder.glob("*.yaml")) for folder in folders}
+
+
+def _given(settings: DictConfig) -> dict[str, Any]:
+    """A model's settings as plain values, without those that are left to be derived from the data."""
+    values = OmegaConf.to_container(settings, resolve=True)
+    return {key: value for key, value in values.items() if value != MISSING}
 
 
 def _compose(overrides: list[str], schemas: Mapping[str, type]) -> DictConfig:
@@ -67,7 +77,8 @@ def _compose(overrides: list[str], schemas: Mapping[str, type]) -> DictConfig:
     for override in parsed:
         parent = OmegaConf.select(config, override.key_or_group.rpartition(".")[0])
         if override.is_add() and OmegaConf.get_type(parent) is not dict:
-            raise unknown_name("setting", override.key_or_group, _keys(config))
+            known = {*_keys(config)} - {override.key_or_group}
+            raise unknown_name("setting", override.key_or_group, known)
     return config
 
 
@@ -97,7 +108,8 @@ def _explained(error: Exception, parsed: list[Override]) -> AudiogenError:
         if settings and not override.is_add() and override.key_or_group not in {*settings, *offered}:
             return unknown_name("setting", override.key_or_group, {*settings, *offered})
     cause = error.__cause__ or error.__context__ or error
-    return AudiogenError(f"{' '.join(override.input_line for override in parsed)}: {_first_line(cause)}")
+    where = _first_line(error).removeprefix("Error merging override ").rstrip(".")
+    return AudiogenError(f"{where}: {_first_line(cause)}")
 
 
 def _settings(choices: list[str]) -> list[str]:

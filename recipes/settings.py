@@ -19,24 +19,27 @@ class ModelConfig:
     Attributes:
         kind: Kind in the registry.
         name: Registered name.
-        config: The class's own settings; `conf/model/<name>.yaml` gives them their schema.
+        config: The class's own settings as plain values; `conf/model/<name>.yaml` gives them their schema. What follows
+            from the data, such as the number of labels, may be left out.
     """
 
     kind: str = MISSING
     name: str = MISSING
     config: Any = MISSING
 
-    def values(self) -> dict[str, Any]:
-        """The class's settings as plain values."""
-        return dataclasses.asdict(self.config)
+    def completed(self, **derived: Any) -> "ModelConfig":
+        """With those of the `derived` settings that the class has and that were left out."""
+        known = {field.name for field in dataclasses.fields(registry.lookup(self.kind, self.name).config_class)}
+        fitting = {name: value for name, value in derived.items() if name in known}
+        return dataclasses.replace(self, config={**fitting, **self.config})
 
     def build(self) -> nn.Module:
         """A new network."""
-        return registry.build(self.kind, self.name, self.values())
+        return registry.build(self.kind, self.name, self.config)
 
     def bundle(self, model: nn.Module, **described: Any) -> Bundle:
         """`model` with its description, ready to be saved; `described` are further fields of `Bundle`."""
-        return Bundle(self.kind, self.name, self.values(), model=model, **described)
+        return Bundle(self.kind, self.name, self.config, model=model, **described)
 
 
 @dataclass
