@@ -112,7 +112,10 @@ class FastConformerCTC(nn.Module):
         return (lookahead + 1) * self.frame_length
 
     def loss(self, batch: "RecognitionBatch") -> tuple[Tensor, dict[str, float]]:  # noqa: F821
-        """CTC per label, plus the frame cross-entropy where frames are labelled, under a look-ahead drawn at random.
+        """Cross-entropy for the clips whose label frames are known, CTC for the others.
+
+        CTC left to itself would have the blank everywhere but in peaks, against what known timings teach; so a clip
+        counts in one of the two only. The look-ahead is drawn at random.
 
         Args:
             batch: `wave` [B, N], `lengths` [B], `labels` [B, L], `label_lengths` [B], and `frame_labels` [B, T] at the
@@ -120,25 +123,20 @@ class FastConformerCTC(nn.Module):
         """
         ahead = self.config.lookaheads[int(torch.randint(len(self.config.lookaheads), ()))]
         log_probs, lengths = self.log_probs(batch.wave, batch.lengths, ahead)
-        summed = F.ctc_loss(
-            log_probs.transpose(0, 1),
-            batch.labels,
-            lengths,
-            batch.label_lengths,
-            self.blank,
-            reduction="sum",
-            zero_infinity=True,
-        )
-        loss = summed / batch.label_lengths.sum().clamp(min=1)
-        figures = {"ctc": loss.item(), "lookahead": float(ahead)}
+        timed = torch.zeros(len(lengths), dtype=torch.bool, device=lengths.device)
+        loss, figures = log_probs.new_zeros(()), {"lookahead": float(ahead)}
         if batch.frame_labels is not None:
             labels = self._fit_frames(batch.frame_labels, log_probs.shape[1])
+            timed = (labels >= 0).any(1)
+        if timed.any():
             known = labels >= 0
-            frame_loss = F.nll_loss(log_probs.flatten(0, 1), labels.flatten(), ignore_index=-1, reduction="sum")
-            frame_loss = frame_loss / known.sum().clamp(min=1)
-            right = (log_probs.argmax(-1) == labels)[known]
-            figures |= {"frame": frame_loss.item(), "frame_accuracy": right.float().sum().item() / max(1, len(right))}
-            loss = loss + self.config.frame_loss_weight * frame_loss
+            loss = self.config.frame_loss_weight * F.nll_loss(log_probs[known], labels[known])
+            right = (log_probs.detach().argmax(-1) == labels)[known]
+            figures |= {"frame": loss.item(), "frame_accuracy": right.float().mean().item()}
+        if not timed.all():
+            ctc = self._ctc(log_probs[~timed], lengths[~timed], batch.labels[~timed], batch.label_lengths[~timed])
+            loss = loss + ctc
+            figures |= {"ctc": ctc.item()}
         return loss, figures
 
     def log_probs(
@@ -206,6 +204,13 @@ class FastConformerCTC(nn.Module):
         return mel.masked_fill(
             hidden | _spans(len(mel), config.time_masks, mel.shape[1], longest, mel.device)[..., None], 0
         )
+
+    def _ctc(self, log_probs: Tensor, lengths: Tensor, labels: Tensor, label_lengths: Tensor) -> Tensor:
+        """Negative log-likelihood per label; clips too short for their labels do not count."""
+        summed = F.ctc_loss(
+            log_probs.transpose(0, 1), labels, lengths, label_lengths, self.blank, reduction="sum", zero_infinity=True
+        )
+        return summed / label_lengths.sum().clamp(min=1)
 
     @staticmethod
     def _fit_frames(labels: Tensor, num_frames: int) -> Tensor:

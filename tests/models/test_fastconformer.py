@@ -67,26 +67,24 @@ def test_sessions_join_and_leave_at_chunk_boundaries():
     torch.testing.assert_close(again, model.log_probs(wave[1:])[0][:, :8], atol=1e-5, rtol=0)
 
 
-def test_learns_a_batch():
+@pytest.mark.parametrize("timed", [True, False])
+def test_learns_a_batch(timed):
     torch.manual_seed(0)
-    model = tiny(
-        dropout=0.0, time_masks=0, frequency_mask=0, head_frames=4, lookaheads=[1], frame_loss_weight=5.0
-    ).train()
-    wave = torch.cat([torch.sin(torch.arange(6400) * f) for f in (0.05, 0.3, 0.9)])[None].repeat(2, 1)
-    frames = torch.arange(3).repeat_interleave(20)[None].repeat(2, 1)
-    batch = Batch(
-        wave, torch.tensor([19_200, 12_800]), torch.tensor([[0, 1, 2], [0, 1, 0]]), torch.tensor([3, 2]), frames
-    )
-    batch.frame_labels[1, 40:] = -1
+    model = tiny(dropout=0.0, time_masks=0, frequency_mask=0, head_frames=4, lookaheads=[1]).train()
+    wave = torch.cat([torch.sin(torch.arange(2560) * f) for f in (0.05, 0.3, 0.9)])[None].repeat(2, 1)
+    labels, lengths = torch.tensor([[0, 1, 2], [0, 1, 0]]), torch.tensor([3, 2])
+    frames = torch.arange(3).repeat_interleave(8)[None].repeat(2, 1)
+    frames[1, 16:] = -1
+    batch = Batch(wave, torch.tensor([7680, 5120]), labels, lengths, frames if timed else None)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
     first = None
-    for _ in range(60):
-        loss, figures = model.loss(batch)
+    for _ in range(50):
+        loss, _ = model.loss(batch)
         first = first or loss.item()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert loss.item() < 0.2 * first and figures["frame_accuracy"] > 0.9
+    assert loss.item() < 0.2 * first
 
 
 def test_config_errors_name_what_is_wrong():
