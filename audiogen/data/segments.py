@@ -21,7 +21,9 @@ from rich.progress import track
 from torch import Tensor
 
 from audiogen.data.corpora import read_wave
+from audiogen.data.journal import read_journal
 from audiogen.errors import AudiogenError, unknown_name
+from audiogen.files import write_json
 
 if TYPE_CHECKING:
     from lhotse import MonoCut
@@ -88,7 +90,7 @@ def build_cache(folder: Path, groups: Mapping[str, Iterable[MonoCut]], sample_ra
     folder.mkdir(parents=True, exist_ok=True)
     header = _read_header(folder)
     if header is None:
-        _write_text(folder / _HEADER, json.dumps({"sample_rate": sample_rate}))
+        write_json(folder / _HEADER, {"sample_rate": sample_rate})
     elif header["sample_rate"] != sample_rate:
         raise AudiogenError(
             f"{folder} holds sound at {header['sample_rate']} Hz, not {sample_rate}; choose another folder"
@@ -167,7 +169,7 @@ def _decode_group(folder: Path, name: str, cuts: list[MonoCut], sample_rate: int
         _check_same(folder, name, _open_group(folder, name).ids, ids)
         return
     samples_path, clips_path = (folder / f"{name}{suffix}{_PARTIAL}" for suffix in (_SAMPLES, _CLIPS))
-    done = _whole_lines(clips_path)
+    done = read_journal(clips_path)
     _check_same(folder, name, [clip["id"] for clip in done], ids[: len(done)])
     samples_path.touch()
     os.truncate(samples_path, 2 * sum(clip["length"] for clip in done))
@@ -184,21 +186,10 @@ def _decode_group(folder: Path, name: str, cuts: list[MonoCut], sample_rate: int
 
 
 def _open_group(folder: Path, name: str) -> Clips:
-    clips = _whole_lines(folder / f"{name}{_CLIPS}")
+    clips = read_journal(folder / f"{name}{_CLIPS}")
     lengths = np.array([clip["length"] for clip in clips], np.int64)
     samples = np.memmap(folder / f"{name}{_SAMPLES}", np.int16, mode="r", shape=(int(lengths.sum()),))
     return Clips([clip["id"] for clip in clips], samples, np.cumsum(lengths) - lengths, lengths)
-
-
-def _whole_lines(path: Path) -> list[dict]:
-    """The lines of a journal; a last one that a kill cut short is taken off the file."""
-    if not path.exists():
-        return []
-    text = path.read_bytes()
-    whole = text[: text.rfind(b"\n") + 1]
-    if whole != text:
-        os.truncate(path, len(whole))
-    return [json.loads(line) for line in whole.splitlines()]
 
 
 def _check_same(folder: Path, name: str, found: list[str], wanted: list[str]) -> None:
@@ -209,9 +200,3 @@ def _check_same(folder: Path, name: str, found: list[str], wanted: list[str]) ->
 def _read_header(folder: Path) -> dict | None:
     path = folder / _HEADER
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def _write_text(path: Path, text: str) -> None:
-    staging = path.with_name(f".{path.name}.tmp")
-    staging.write_text(text, encoding="utf-8")
-    staging.replace(path)

@@ -2,14 +2,24 @@
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from audiogen.models.g2p import WordBatch
 from audiogen.text.neural import Spelling
 
 Entry = tuple[str, list[str]]
+
+
+@dataclass
+class WordBatch:
+    """Words: `letters` int64 [B, L], `lengths` [B], `phones` int64 [B, P], `phone_lengths` [B]; padded at the end."""
+
+    letters: Tensor
+    lengths: Tensor
+    phones: Tensor
+    phone_lengths: Tensor
 
 
 class WordStream:
