@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     Model: TypeAlias = Speaker | Listener | FileCodec
 
 
-def load(name_or_folder: str | Path) -> "Model":
+def load(name_or_folder: str | Path, kind: str | None = None) -> "Model":
     """The model of that name or in that folder, ready to use.
 
     Args:
         name_or_folder: A name that `audiogen models` lists, or the folder of a bundle.
+        kind: If given, the kind it must be: `"acoustic"`, `"recognizer"` or `"codec"`.
 
     Returns:
         A `Speaker` for a voice, a `Listener` for a recogniser, a `FileCodec` for a codec.
 
     Raises:
-        AudiogenError: If there is no such bundle, if it is damaged, or if it is not a model one uses by itself.
+        AudiogenError: If there is no such bundle, if it is damaged, or if it is of another kind.
     """
-    folder = checkpoint.find_bundle(name_or_folder)
-    kind = checkpoint.read_description(folder).kind
-    if kind not in _LOADERS:
-        raise AudiogenError(f"{str(name_or_folder)!r} is of kind {kind!r}; one of {', '.join(_LOADERS)} can be loaded")
-    return _LOADERS[kind](checkpoint.load_bundle(folder))
+    bundle = checkpoint.load_bundle(name_or_folder, kind)
+    if bundle.kind not in _LOADERS:
+        raise AudiogenError(f"{str(name_or_folder)!r} is of kind {bundle.kind!r}, used by other models, not by itself")
+    return _LOADERS[bundle.kind](bundle)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,5 @@ def _codec_of(bundle: Bundle) -> Bundle:
     beside = bundle.folder.parent / name
     folder = beside if (beside / checkpoint.CONFIG).is_file() else checkpoint.find_bundle(name)
     if checkpoint.weights_hash(folder) != bundle.codec["weights_sha256"]:
-        raise AudiogenError(
-            f"{bundle.folder} was trained on another codec than the one in {folder}; get the codec it came with"
-        )
+        raise AudiogenError(f"{bundle.folder} speaks through another codec than {folder}; get the one it came with")
     return checkpoint.load_bundle(folder, kind="codec")

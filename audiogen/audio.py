@@ -102,7 +102,10 @@ def blocks(
     with soundfile.SoundFile(str(path)) as file:
         position, size = 0, max(1, round(block_seconds * info.samplerate))
         while position < info.frames:
-            block = file.read(size, dtype="float32", always_2d=True)
+            try:
+                block = file.read(size, dtype="float32", always_2d=True)
+            except (soundfile.SoundFileError, RuntimeError) as error:
+                raise AudiogenError(f"{path} is damaged: {error}") from None
             if len(block) == 0:
                 break
             position += len(block)

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from audiogen import __version__
 from audiogen.errors import AudiogenError
 
+DEMO_TEXT = "The lighthouse keeper counted seven boats before the evening fog came in."
 DEFAULT_VOICE, DEFAULT_RECOGNIZER, DEFAULT_CODEC = "voice-en", "recognizer-en", "codec-24khz"
 
 
@@ -116,7 +117,7 @@ audiogen transcribe recordings/*.flac --json transcripts.json
         "--model", default=DEFAULT_RECOGNIZER, metavar="NAME", help="a recogniser (default: %(default)s)"
     )
     parser.add_argument("--stream", action="store_true", help="show the text while the file is being heard")
-    _add_json(parser, 'texts and word times to FILE, as {"results": [{"file", "text", "words"}]}')
+    _add_json(parser, '{"results": [{"file", "text", "words"}]}')
 
 
 def _add_codec(commands: Any) -> None:
@@ -158,8 +159,9 @@ audiogen demo
 audiogen demo --text "Anything you like." --out mine
 """,
     )
-    parser.add_argument("--text", help="another sentence to speak")
+    parser.add_argument("--text", default=DEMO_TEXT, help="another sentence to speak (default: %(default)s)")
     parser.add_argument("--out", default="demo", metavar="FOLDER", help="where to leave the files (default: ./demo)")
+    _add_pair(parser)
 
 
 def _add_serve(commands: Any) -> None:
@@ -175,12 +177,7 @@ AUDIOGEN_AUTH=anna:secret audiogen serve --host 0.0.0.0
     )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on; only this machine by default")
     parser.add_argument("--port", type=int, default=7860, help="the port (default: %(default)s)")
-    parser.add_argument(
-        "--voice-model", default=DEFAULT_VOICE, metavar="NAME", help="who speaks (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--recognizer", default=DEFAULT_RECOGNIZER, metavar="NAME", help="who listens (default: %(default)s)"
-    )
+    _add_pair(parser)
 
 
 def _add_run(commands: Any) -> None:
@@ -200,10 +197,18 @@ def _add_measures(commands: Any) -> None:
     del commands
 
 
-def _add_json(
-    parser: argparse.ArgumentParser, about: str = 'figures to FILE, as {"rows": [{"name", "value", "unit"}]}'
-) -> None:
-    parser.add_argument("--json", metavar="FILE", help=about)
+def _add_pair(parser: argparse.ArgumentParser) -> None:
+    """The options of commands that both speak and listen."""
+    parser.add_argument(
+        "--voice-model", default=DEFAULT_VOICE, metavar="NAME", help="the model that speaks (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--recognizer", default=DEFAULT_RECOGNIZER, metavar="NAME", help="the model that listens (default: %(default)s)"
+    )
+
+
+def _add_json(parser: argparse.ArgumentParser, form: str = '{"rows": [{"name", "value", "unit"}]}') -> None:
+    parser.add_argument("--json", metavar="FILE", help=f"also write the figures to FILE, as {form}")
 
 
 def _told(message: str, status: int, debug: bool) -> int:

@@ -1,24 +1,26 @@
 """What each command of the command line does with its options; see `cli.py` for what they are."""
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from audiogen.infer.speak import Speaker
 
 from audiogen import api, audio
 from audiogen.errors import AudiogenError
+from audiogen.extras import require
 from audiogen.files import check_writable, write_json
-from audiogen.infer.compress import FileCodec
-from audiogen.infer.listen import Listener, Transcript
-from audiogen.infer.speak import Speaker
+from audiogen.infer.listen import Listener, Partial, Transcript
 
 STREAM_SECONDS = 0.32
 
@@ -38,7 +40,7 @@ def say(options: argparse.Namespace) -> None:
         if path is not None:
             check_writable(path)
     text = sys.stdin.read() if options.text == "-" else options.text
-    speaker = _load(options.model, Speaker)
+    speaker = api.load(options.model, "acoustic")
     voice = options.voice
     if options.prompt is not None:
         voice = speaker.voice_from_recording(options.prompt, options.transcript)
@@ -47,7 +49,7 @@ def say(options: argparse.Namespace) -> None:
         first = first or time.perf_counter() - begun
         chunks.append(chunk)
         if options.stream:
-            sys.stdout.buffer.write(pcm16(chunk))
+            sys.stdout.buffer.write(audio.to_bytes(chunk, speaker.sample_rate, "RAW", "PCM_16"))
             sys.stdout.buffer.flush()
     taken, wave = time.perf_counter() - begun, torch.cat(chunks, dim=-1)
     seconds = wave.shape[-1] / speaker.sample_rate
@@ -64,7 +66,7 @@ def transcribe(options: argparse.Namespace) -> None:
         audio.check(path)
     if options.json is not None:
         check_writable(options.json)
-    listener = _load(options.model, Listener)
+    listener = api.load(options.model, "recognizer")
     hear = _hear_aloud if options.stream else Listener.transcribe
     results = []
     for path in _with_progress(options.files, "transcribing"):
@@ -78,7 +80,7 @@ def transcribe(options: argparse.Namespace) -> None:
 
 def encode(options: argparse.Namespace) -> None:
     """Turn a sound file into a file of codes."""
-    coded = _codec(options).encode_file(options.source, options.target, options.codebooks)
+    coded = api.load(options.model, "codec").encode_file(options.source, options.target, options.codebooks)
     kbps = coded.bits_per_second / 1000
     print(
         f"{options.target}: {coded.seconds:.1f} s, {coded.codebooks} codebooks, {kbps:g} kbit/s of codes",
@@ -88,7 +90,7 @@ def encode(options: argparse.Namespace) -> None:
 
 def decode(options: argparse.Namespace) -> None:
     """Turn a file of codes back into a sound file."""
-    coded = _codec(options).decode_file(options.source, options.target)
+    coded = api.load(options.model, "codec").decode_file(options.source, options.target)
     print(f"{options.target}: {coded.seconds:.1f} s", file=sys.stderr)
 
 
@@ -104,14 +106,18 @@ def demo(options: argparse.Namespace) -> None:
     """Speak, hear it back, leave the files and print the figures."""
     from audiogen.demo import run_demo
 
-    run_demo(Path(options.out), options.text)
+    speaker, listener = _pair(options)
+    run_demo(speaker, listener, options.text, Path(options.out))
 
 
 def serve(options: argparse.Namespace) -> None:
     """Open the page and serve until interrupted."""
+    for module in ("uvicorn", "fastapi", "gradio"):
+        require(module, "serve")
     from audiogen.serve.app import serve as serve_page
 
-    serve_page(options.voice_model, options.recognizer, options.host, options.port)
+    speaker, listener = _pair(options)
+    serve_page(speaker, listener, options.host, options.port, os.environ.get("AUDIOGEN_AUTH"))
 
 
 def run(options: argparse.Namespace) -> None:
@@ -121,40 +127,18 @@ def run(options: argparse.Namespace) -> None:
     run_recipe(options.overrides)
 
 
-def pcm16(wave: Tensor) -> bytes:
-    """A mono wave between -1 and 1 as little-endian 16-bit samples."""
-    return (wave.flatten().clamp(-1, 1) * 32767).round().to(torch.int16).numpy().astype("<i2").tobytes()
+def _pair(options: argparse.Namespace) -> "tuple[Speaker, Listener]":
+    return api.load(options.voice_model, "acoustic"), api.load(options.recognizer, "recognizer")
 
 
-def _load(name: str, wanted: type) -> Any:
-    """The model `name`, which must be of the class `wanted`."""
-    model = api.load(name)
-    if not isinstance(model, wanted):
-        raise AudiogenError(
-            f"{name!r} is a {type(model).__name__}; a {wanted.__name__} is needed here (see: audiogen models)"
-        )
-    return model
-
-
-def _codec(options: argparse.Namespace) -> FileCodec:
-    return _load(options.model, FileCodec)
-
-
-def _hear_aloud(listener: Listener, path: str) -> Transcript:
-    """Transcribe a file as it streams, showing the text so far: redrawn on a terminal, one line a change elsewhere."""
-    blocks = audio.blocks(path, listener.sample_rate, STREAM_SECONDS)
-    shown = ""
-    for partial in listener.stream(block[0] for block in blocks):
-        if partial.text != shown:
-            shown = partial.text
-            print(
-                f"\r\x1b[K{shown}" if sys.stdout.isatty() else shown,
-                end="" if sys.stdout.isatty() else "\n",
-                flush=True,
-            )
-    if sys.stdout.isatty():
+def _hear_aloud(listener: Listener, path: str) -> Partial:
+    """Transcribe a file as it streams, showing the text so far: rewritten on a terminal, line after line elsewhere."""
+    begin, end = ("\r\x1b[K", "") if sys.stdout.isatty() else ("", "\n")
+    for partial in listener.stream(audio.blocks(path, listener.sample_rate, STREAM_SECONDS)):
+        print(begin + partial.text, end=end, flush=True)
+    if not end:
         print()
-    return partial.transcript
+    return partial
 
 
 def _with_progress(items: list[str], what: str) -> Iterator[str]:
@@ -165,7 +149,7 @@ def _with_progress(items: list[str], what: str) -> Iterator[str]:
         yield from bar.track(items)
 
 
-def _words(transcript: Transcript) -> list[dict[str, Any]]:
+def _words(transcript: Transcript | Partial) -> list[dict[str, Any]]:
     return [{"word": w, "start": start, "end": end, "confidence": sure} for w, start, end, sure in transcript.words]
 
 

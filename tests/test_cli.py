@@ -1,0 +1,210 @@
+"""The command line: what the commands do, and that every mistake is one clear line with nothing half-written."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from safetensors import safe_open
+
+from audiogen import audio
+from audiogen.cli import main
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    """1.3 s of a tone at 22,050 Hz, stereo."""
+    path = tmp_path / "tone.wav"
+    time = torch.arange(28_665) / 22_050
+    audio.write(path, torch.stack([0.3 * torch.sin(2765 * time), 0.2 * torch.sin(1000 * time)]), 22_050)
+    return path
+
+
+def refuse(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line with which a command refuses."""
+    assert main(arguments) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: ")
+    return lines[0]
+
+
+def test_help_is_instant_and_needs_no_torch():
+    code = "import sys; from audiogen.cli import build_parser; build_parser(); print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["say"], ["transcribe"], ["codec", "encode"], ["codec", "decode"], ["models"], ["demo"], ["serve"], ["run"]],
+)
+def test_help_teaches_by_example(command: list[str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as end:
+        main([*command, "--help"])
+    assert end.value.code == 0
+    assert f"examples:\n  audiogen {' '.join(command)}" in capsys.readouterr().out
+
+
+def test_models_lists_what_there_is(tiny_codec_bundle: Path, tiny_recognizer_bundle: Path, capsys):
+    assert main(["models"]) == 0
+    out = capsys.readouterr().out
+    assert "tiny-codec" in out and "CC0-1.0" in out and "recognizer" in out and "en" in out
+
+
+def test_codec_encodes_and_decodes(tiny_codec_bundle: Path, sound: Path, tmp_path: Path):
+    codes, back = tmp_path / "tone.agc", tmp_path / "back.wav"
+    assert main(["codec", "encode", str(sound), str(codes), "--codebooks", "2", "--model", "tiny-codec"]) == 0
+    with safe_open(codes, framework="pt") as file:
+        assert file.get_tensor("codes").shape == (2, -(-31_200 // 320))
+    assert main(["codec", "decode", str(codes), str(back), "--model", str(tiny_codec_bundle)]) == 0
+    assert audio.check(back).frames == 31_200
+
+
+def test_transcribe_writes_lines_and_json(tiny_recognizer_bundle: Path, sound: Path, tmp_path: Path, capsys):
+    figures = tmp_path / "texts.json"
+    command = ["transcribe", str(sound), str(sound), "--model", "tiny-recognizer", "--json", str(figures)]
+    assert main(command) == 0
+    results = json.loads(figures.read_text())["results"]
+    assert [result["file"] for result in results] == [str(sound)] * 2
+    assert set(results[0]) == {"file", "text", "words"}
+    assert capsys.readouterr().out == f"{sound}\t{results[0]['text']}\n" * 2
+
+
+def test_transcribe_streams_to_the_same_text(tiny_recognizer_bundle: Path, sound: Path, capsys):
+    assert main(["transcribe", str(sound), "--model", "tiny-recognizer"]) == 0
+    whole = capsys.readouterr().out
+    assert main(["transcribe", str(sound), "--model", "tiny-recognizer", "--stream"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == whole.strip("\n")
+
+
+# What a person can do wrong.
+
+
+def broken_wave(path: Path, case: str) -> str:
+    """A file of that kind, and what the refusal says of it."""
+    if case == "missing":
+        return "no such file"
+    if case == "empty":
+        path.touch()
+        return "is empty"
+    if case == "text":
+        path.write_text("this is not sound")
+        return "not a sound file"
+    if case == "no samples":
+        soundfile.write(path, np.zeros(0), 16_000, format="WAV")
+        return "holds no samples"
+    if case == "NaN":
+        soundfile.write(path, np.array([0, np.nan, 0], np.float32), 16_000, format="WAV", subtype="FLOAT")
+        return "sample 1 is not a finite number"
+    if case == "8 channels at 192 kHz":
+        soundfile.write(path, np.zeros((64, 8)), 192_000, format="WAV")
+        return "8 channels"
+    if case == "3 hours":  # 86 MB of a hole in the file, no bytes on the disk
+        soundfile.write(path, np.zeros(1), 8_000, format="WAV", subtype="PCM_U8")
+        length = 3 * 3600 * 8_000
+        header = bytearray(path.read_bytes()[:44])
+        header[4:8], header[40:44] = (36 + length).to_bytes(4, "little"), length.to_bytes(4, "little")
+        path.write_bytes(header)
+        with path.open("r+b") as file:
+            file.truncate(44 + length)
+        return "180 minutes long"
+    raise AssertionError(case)
+
+
+BROKEN = ["missing", "empty", "text", "no samples", "NaN", "8 channels at 192 kHz", "3 hours"]
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_sound_is_refused(case: str, tiny_codec_bundle, tiny_recognizer_bundle, tmp_path: Path, capsys):
+    path, out = tmp_path / "broken.wav", tmp_path / "out"
+    out.mkdir()
+    said = broken_wave(path, case)
+    transcribe = ["transcribe", str(path), "--model", "tiny-recognizer", "--json", str(out / "a.json")]
+    assert said in refuse(capsys, *transcribe)
+    assert said in refuse(capsys, "codec", "encode", str(path), str(out / "a.agc"), "--model", "tiny-codec")
+    assert not list(out.iterdir())
+
+
+def test_a_cut_sound_file_is_refused(tiny_recognizer_bundle, tmp_path: Path, capsys):
+    path = tmp_path / "cut.flac"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 16_000), 16_000)
+    path.write_bytes(path.read_bytes()[:4000])
+    refuse(capsys, "transcribe", str(path), "--model", "tiny-recognizer")
+
+
+def test_one_broken_file_of_many_is_named_before_any_work(tiny_recognizer_bundle, sound: Path, tmp_path: Path, capsys):
+    line = refuse(capsys, "transcribe", str(sound), str(tmp_path / "gone.wav"), "--model", "tiny-recognizer")
+    assert "gone.wav: no such file" in line
+
+
+@pytest.mark.parametrize("case", ["text", "other codec", "cut"])
+def test_broken_codes_are_refused(case: str, tiny_codec_bundle: Path, sound: Path, tmp_path: Path, capsys):
+    codes, back = tmp_path / "a.agc", tmp_path / "back.wav"
+    main(["codec", "encode", str(sound), str(codes), "--model", "tiny-codec"])
+    capsys.readouterr()
+    data = codes.read_bytes()
+    wrong = {"text": b"hello", "other codec": data.replace(b"24000", b"16000"), "cut": data[:-10]}
+    codes.write_bytes(wrong[case])
+    refuse(capsys, "codec", "decode", str(codes), str(back), "--model", "tiny-codec")
+    assert not back.exists()
+
+
+def test_a_missing_model_is_named(sound: Path, tiny_recognizer_bundle, capsys):
+    assert "did you mean 'tiny-recognizer'" in refuse(capsys, "transcribe", str(sound), "--model", "tiny-recogniser")
+
+
+def test_a_model_of_another_kind_is_refused(sound: Path, tiny_codec_bundle, capsys):
+    line = refuse(capsys, "transcribe", str(sound), "--model", "tiny-codec")
+    assert "kind 'codec'" in line and "'recognizer'" in line
+
+
+def test_a_bundle_without_a_tensor_is_refused(sound: Path, tiny_recognizer_bundle: Path, capsys):
+    from safetensors.torch import load_file, save_file
+
+    weights = tiny_recognizer_bundle / "weights.safetensors"
+    tensors = load_file(weights)
+    tensors.pop("head.bias")
+    save_file(tensors, weights)
+    assert "lacks 'head.bias'" in refuse(capsys, "transcribe", str(sound), "--model", "tiny-recognizer")
+
+
+def test_a_misspelt_config_key_is_refused(sound: Path, tiny_recognizer_bundle: Path, capsys):
+    config = tiny_recognizer_bundle / "config.json"
+    config.write_text(config.read_text().replace('"depth"', '"detph"'))
+    line = refuse(capsys, "transcribe", str(sound), "--model", "tiny-recognizer")
+    assert "'detph'" in line and "did you mean 'depth'" in line
+
+
+def test_a_mistyped_override_is_refused(tmp_path: Path, capsys):
+    line = refuse(capsys, "run", "recipe=codec_default", f"exp_dir={tmp_path / 'exp'}", "train.setps=3")
+    assert "setps" in line and "train.steps" in line
+    assert not (tmp_path / "exp").exists()
+
+
+def test_an_unknown_command_is_refused(capsys):
+    assert "'sya'" in refuse(capsys, "sya", "hello")
+
+
+def test_output_into_a_missing_folder_is_refused(tiny_codec_bundle, sound: Path, tmp_path: Path, capsys):
+    target = tmp_path / "nowhere" / "a.agc"
+    assert "does not exist" in refuse(capsys, "codec", "encode", str(sound), str(target), "--model", "tiny-codec")
+
+
+def test_an_interruption_is_status_130(monkeypatch: pytest.MonkeyPatch, capsys):
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("audiogen.commands.models", interrupt)
+    assert main(["models"]) == 130
+    assert capsys.readouterr().err == "error: interrupted\n"
+
+
+def test_a_fault_of_our_own_is_one_line_and_with_debug_a_traceback(monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.setattr("audiogen.commands.models", lambda _: 1 / 0)
+    assert main(["models"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert main(["models", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
