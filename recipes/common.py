@@ -1,20 +1,20 @@
 """What the tasks' stages have in common: declaring corpora as inputs, training a model and exporting its bundle."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from audiogen.recipes.runner import file_hash
-from audiogen.recipes.settings import ModelConfig, RunConfig
 from torch import nn
 
 from audiogen.checkpoint import Bundle, find_bundle, load_bundle, save_bundle, weights_hash
 from audiogen.data.corpora import ALIGNMENTS, MANIFEST, TRANSCRIPTS
 from audiogen.errors import AudiogenError
+from audiogen.files import write_json, write_text
 from audiogen.metrics.tables import Table
+from audiogen.recipes.runner import file_hash
+from audiogen.recipes.settings import ModelConfig, RunConfig
 from audiogen.train.log import plot_log
 from audiogen.train.loop import Objective, fit
 
@@ -93,9 +93,6 @@ def train_and_export(
 
 def write_table(folder: Path, table: Table) -> None:
     """Write a table as `scores.json` for machines and `scores.md` for people, and print it."""
-    text = json.dumps({"rows": table.figures()}, indent=2, ensure_ascii=False) + "\n"
-    for name, content in {"scores.json": text, "scores.md": table.markdown()}.items():
-        staging = folder / f".{name}.tmp"
-        staging.write_text(content, encoding="utf-8")
-        staging.replace(folder / name)
+    write_json(folder / "scores.json", {"rows": table.figures()})
+    write_text(folder / "scores.md", table.markdown())
     print(f"{table.title}\n\n{table.markdown()}", flush=True)

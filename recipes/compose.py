@@ -9,9 +9,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import audiogen.codecs
-import audiogen.conf
-from audiogen.recipes.settings import ModelConfig
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -20,9 +17,12 @@ from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+import audiogen.codecs
+import audiogen.conf
 import audiogen.models
 from audiogen import registry
 from audiogen.errors import AudiogenError, unknown_name
+from audiogen.recipes.settings import ModelConfig
 
 TREE = Path(audiogen.conf.__file__).parent
 

@@ -4,7 +4,6 @@ A kill leaves at most a torn last line, which is cut off before more are written
 """
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +11,9 @@ from typing import Any, TypeVar
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from audiogen.data.journal import read_journal
 from audiogen.errors import AudiogenError
+from audiogen.files import whole, write_text
 
 Item = TypeVar("Item")
 
@@ -36,7 +37,6 @@ def do_items(
     """
     items = list(items)
     done = {row["id"]: row for row in read_rows(path)}
-    _cut_torn_line(path)
     with progress() as bar, path.open("a", encoding="utf-8") as file:
         task = bar.add_task(label, total=len(items), completed=sum(key in done for key, _ in items))
         for key, item in items:
@@ -50,45 +50,29 @@ def do_items(
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a JSON-lines file, none if it is missing; a torn last line is left out.
+    """The lines of a JSON-lines file, none if it is missing; a torn last one is cut off.
 
     Raises:
         AudiogenError: If another line cannot be read.
     """
-    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            raise AudiogenError(f"{path}, line {number}: not a JSON object: {error}") from None
-    return rows
+    try:
+        return read_journal(path)
+    except ValueError as error:
+        raise AudiogenError(f"{path} holds a line that is not a JSON object: {error}") from None
 
 
 def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write a JSON-lines file, whole or not at all."""
-    staging = path.with_name(f".{path.name}.tmp")
-    staging.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    staging.replace(path)
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
     """Write a `.npy` file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with staging.open("wb") as file:
+    with whole(path) as staging, staging.open("wb") as file:
         np.save(file, array)
-    staging.replace(path)
 
 
 def progress() -> Progress:
     """A progress bar with counts and times."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, TimeRemainingColumn())
-
-
-def _cut_torn_line(path: Path) -> None:
-    """Drop what follows the last line's end."""
-    if path.exists():
-        with path.open("r+b") as file:
-            file.truncate(file.read().rfind(b"\n") + 1)

@@ -1,6 +1,7 @@
 """The entry point of all recipes: `python -m audiogen.recipes.run recipe=tts_kathleen exp_dir=… stage=train key=value`.
 
-`audiogen run` and every `egs/<corpus>/<task>/run.sh` come here.
+`audiogen run` and every `egs/<corpus>/<task>/run.sh` come here. `--stop-stage train` is another way to write
+`stop_stage=train`, as scripts are used to.
 """
 
 import sys
@@ -8,13 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from audiogen.recipes import codec
+from audiogen.errors import AudiogenError
+from audiogen.protocols import Stage
+from audiogen.recipes import codec, g2p
 from audiogen.recipes.compose import compose_run
 from audiogen.recipes.runner import Span, run_stages
 from audiogen.recipes.settings import RunConfig
-
-from audiogen.errors import AudiogenError
-from audiogen.protocols import Stage
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class Task:
     stages: Sequence[Stage]
 
 
-TASKS = {"codec": Task(codec.CodecRun, codec.STAGES)}
+TASKS = {"codec": Task(codec.CodecRun, codec.STAGES), "g2p": Task(g2p.G2PRun, g2p.STAGES)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a recipe with Hydra overrides; returns the exit status, and prints what a person can mend as one line."""
     try:
-        run(list(sys.argv[1:] if argv is None else argv))
+        run(_overrides(list(sys.argv[1:] if argv is None else argv)))
     except AudiogenError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -46,6 +46,22 @@ def run(overrides: list[str]) -> list[str]:
     config = compose_run(overrides, {name: task.settings for name, task in TASKS.items()})
     span = Span(config.stage, config.stop_stage, config.force, config.keep)
     return run_stages(TASKS[config.task].stages, config, Path(config.exp_dir), span)
+
+
+def _overrides(argv: list[str]) -> list[str]:
+    """Arguments with `--key value` and `--key=value` written as overrides."""
+    overrides: list[str] = []
+    arguments = iter(argv)
+    for argument in arguments:
+        if not argument.startswith("--"):
+            overrides.append(argument)
+            continue
+        key, given, value = argument[2:].partition("=")
+        value = value if given else next(arguments, None)
+        if value is None:
+            raise AudiogenError(f"{argument} needs a value")
+        overrides.append(f"{key.replace('-', '_')}={value}")
+    return overrides
 
 
 if __name__ == "__main__":

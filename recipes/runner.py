@@ -20,6 +20,7 @@ from typing import Any
 
 from audiogen import __version__
 from audiogen.errors import AudiogenError, unknown_name
+from audiogen.files import write_json
 from audiogen.protocols import Stage
 
 INPUTS, DONE = "inputs.json", "done.json"
@@ -112,7 +113,7 @@ def _bring_up(folder: Path, stage: Stage, config: Any, inputs: dict[str, Any], s
     _say(stage.name, "going on with what is there" if partial.exists() else "started")
     partial.mkdir(exist_ok=True)
     _drop_half_written(partial)
-    _write_json(partial / INPUTS, inputs)
+    write_json(partial / INPUTS, inputs)
     began = time.time()
     stage.run(config, partial)
     shutil.rmtree(final, ignore_errors=True)
@@ -179,13 +180,7 @@ def _recorded(folder: Path) -> dict[str, Any] | None:
 def _record_done(folder: Path, inputs: dict[str, Any], seconds: float | None) -> None:
     finished = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     record = {"fingerprint": fingerprint(inputs), "version": __version__, "finished": finished, "seconds": seconds}
-    _write_json(folder / DONE, record)
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    staging = path.with_suffix(".tmp")
-    staging.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    staging.replace(path)
+    write_json(folder / DONE, record)
 
 
 def _plain(values: Any) -> Any:
