@@ -19,6 +19,15 @@ OPUS_SLOWEST, OPUS_FASTEST = 6_000, 256_000
 DECIBELS_PER_NEPER = 8.685889638
 
 
+def quality(reference: Tensor, decoded: Tensor, sample_rate: int) -> dict[str, float]:
+    """PESQ-WB, STOI and mel distance by name: the figures that codecs of speech are compared by."""
+    return {
+        "PESQ-WB": pesq_wb(reference, decoded, sample_rate),
+        "STOI": stoi(reference, decoded, sample_rate),
+        "mel distance": mel_distance(reference, decoded, sample_rate),
+    }
+
+
 def pesq_wb(reference: Tensor, decoded: Tensor, sample_rate: int) -> float:
     """Wide-band PESQ (ITU-T P.862.2), 1.0 to 4.64: predicted listening quality of speech, judged at 16 kHz."""
     pesq = require("pesq", "score")

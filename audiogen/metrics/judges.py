@@ -21,7 +21,7 @@ LEVEL = -23.0
 class OutsideRecognizer:
     """PocketSphinx with the general US English model of its wheel: weak, but independent of ours.
 
-    Feature normalisation is per utterance, so a transcript does not depend on what was judged before.
+    A transcript does not depend on what was judged before: the front end starts afresh for each wave.
     """
 
     name = "pocketsphinx"
@@ -33,6 +33,7 @@ class OutsideRecognizer:
     def transcribe(self, wave: Tensor, sample_rate: int) -> str:
         """The words heard in `wave` [1, N], or `""`."""
         samples = (_judged(wave, sample_rate) * 32767).astype(np.int16)
+        self._decoder.reinit_feat()
         self._decoder.start_utt()
         self._decoder.process_raw(samples.tobytes(), full_utt=True)
         self._decoder.end_utt()

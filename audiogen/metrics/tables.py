@@ -12,7 +12,7 @@ class Table:
 
     Attributes:
         title: What the table shows.
-        rows: Each with the key `"name"` and a value for the columns it has a figure for.
+        rows: Each with the key `"name"` and, for the columns it has a figure for, a number or an interval (low, high).
         units: Column → unit, `""` for a pure number; also the columns' order.
         note: How it was measured, in a sentence or two.
     """
@@ -23,18 +23,12 @@ class Table:
     note: str = ""
 
     def figures(self) -> list[Row]:
-        """One `{"name", "value", "unit", "row", "column"}` for each figure, for machines."""
+        """One `{"name", "value", "unit", "row", "column"}` for each number, for machines; an interval is two."""
         return [
-            {
-                "name": f"{row['name']}: {column}",
-                "value": row[column],
-                "unit": unit,
-                "row": row["name"],
-                "column": column,
-            }
+            {"name": f"{row['name']}: {column}", "value": value, "unit": unit, "row": row["name"], "column": column}
             for row in self.rows
-            for column, unit in self.units.items()
-            if row.get(column) is not None
+            for heading, unit in self.units.items()
+            for column, value in _numbers(heading, row.get(heading))
         ]
 
     def headings(self) -> list[str]:
@@ -49,6 +43,13 @@ class Table:
         """The table in Markdown, for model cards and result files."""
         lines = [self.headings(), ["---", *["--:"] * len(self.units)], *map(self.cells, self.rows)]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines) + (f"\n\n{self.note}" if self.note else "") + "\n"
+
+
+def _numbers(column: str, value: Any) -> list[tuple[str, Any]]:
+    """The numbers of a cell with the names of their columns."""
+    if isinstance(value, (list, tuple)):
+        return [(f"{column}, {end}", bound) for end, bound in zip(("low", "high"), value, strict=True)]
+    return [] if value is None else [(column, value)]
 
 
 def format_figure(value: Any) -> str:

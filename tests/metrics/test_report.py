@@ -87,6 +87,8 @@ def test_a_long_wave_gets_a_player_without_a_picture():
 def test_a_table_gives_figures_and_markdown():
     table = Table("T", [{"name": "a", "WER": 0.5, "time": 3}, {"name": "b", "WER": None}], {"WER": "", "time": "s"})
     assert [(f["name"], f["value"], f["unit"]) for f in table.figures()] == [("a: WER", 0.5, ""), ("a: time", 3, "s")]
+    interval = Table("T", [{"name": "a", "95 %": (0.1, 0.2)}], {"95 %": ""})
+    assert [(f["name"], f["value"]) for f in interval.figures()] == [("a: 95 %, low", 0.1), ("a: 95 %, high", 0.2)]
     assert table.markdown().splitlines() == [
         "|  | WER | time (s) |", "| --- | --: | --: |", "| a | 0.500 | 3 |", "| b | – | – |",
     ]  # fmt: skip

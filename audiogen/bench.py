@@ -1,0 +1,190 @@
+"""How fast the shipped models are on this machine: `audiogen bench`.
+
+A real-time factor is compute time by audio time. Latencies are wall-clock seconds of the call that gives a chunk.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import chain
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audiogen import api, audio
+from audiogen.checkpoint import load_bundle
+from audiogen.errors import AudiogenError
+from audiogen.extras import require
+from audiogen.infer.listen import Listener
+from audiogen.metrics import timing
+from audiogen.metrics.tables import Row, Table
+from audiogen.protocols import AudioTokens, Codec
+
+CODEC_SECONDS = 5.0
+CODEC_CHUNK = 0.08
+SENTENCES = (
+    "It is time.",
+    "The garden gate was open when I came home.",
+    "If the weather stays as it is, we could take the early train and walk along the river until lunch.",
+)
+LISTEN_CHUNKS = (0.08, 0.16, 0.32, 0.64)
+REPEATS = 3
+CHUNK_UNITS = {"chunk, median": "ms", "chunk, 95 %": "ms", "chunk, longest": "ms"}
+
+
+def bench_codec(model: str = "codec-24khz", threads: int = 1, pairs: int = timing.PAIRS) -> Table:
+    """Real-time factor and chunk latency of a codec, beside the `encodec` package's 24 kHz model in the same run.
+
+    Args:
+        model: Name or folder of a codec's bundle.
+        threads: Of torch.
+        pairs: Alternated measurements of ours and EnCodec.
+    """
+    codec = load_bundle(model, kind="codec").model
+    wave = _noise(CODEC_SECONDS, codec.spec.sample_rate)[None]
+    with timing.threads(threads), torch.inference_mode():
+        tokens = codec.encode(wave)
+        row = {
+            "name": model,
+            "encode": timing.median_seconds(lambda: codec.encode(wave)) / CODEC_SECONDS,
+            "decode": timing.median_seconds(lambda: codec.decode(tokens)) / CODEC_SECONDS,
+            **_chunk_figures(lambda: _codec_stream(codec, wave)),
+        }
+        rows, note = _beside_encodec(lambda: codec.decode(codec.encode(wave)), row, pairs)
+    units = {"encode": "RTF", "decode": "RTF", "both": "RTF", **CHUNK_UNITS, **dict.fromkeys(_RATIO, "")}
+    note = f"{CODEC_SECONDS:g} s of sound; streamed in chunks of {CODEC_CHUNK * 1000:g} ms, encoded and decoded. {note}"
+    return Table("Codec", rows, units, f"{note} {_machine(threads)}")
+
+
+def bench_say(model: str = "voice-en", threads: int = 2) -> Table:
+    """Real-time factor, time to first audio and chunk latency of speaking, phonemisation included.
+
+    Args:
+        model: Name or folder of a voice bundle.
+        threads: Of torch.
+    """
+    speaker, rows = api.load(model, "acoustic"), []
+    with timing.threads(threads):
+        for text in SENTENCES:
+            runs, seconds = [], 0.0
+            for _ in range(1 + REPEATS):  # the first is to warm up
+                chunks: list[Tensor] = []
+                runs.append(timing.time_stream(_kept(speaker.stream(text), chunks)))
+                seconds = sum(chunk.shape[-1] for chunk in chunks) / speaker.sample_rate
+            rows.append(
+                {
+                    "name": f"{len(text.split())} words",
+                    "audio": seconds,
+                    "real-time factor": float(np.median([run.total for run in runs[1:]])) / seconds,
+                    "first audio": 1000 * float(np.median([run.first for run in runs[1:]])),
+                    **_latencies(runs[1:]),
+                }
+            )
+    units = {"audio": "s", "real-time factor": "", "first audio": "ms", **CHUNK_UNITS}
+    return Table(f"Speaking, {model}", rows, units, f"Medians of {REPEATS} runs. {_machine(threads)}")
+
+
+def bench_transcribe(model: str = "recognizer-en", voice: str = "voice-en", threads: int = 2) -> Table:
+    """Real-time factor and chunk latency of listening, for several chunk sizes and for a whole file.
+
+    Args:
+        model: Name or folder of a recogniser's bundle.
+        voice: The voice bundle that speaks what is listened to.
+        threads: Of torch.
+    """
+    listener = api.load(model, "recognizer")
+    speech = api.load(voice, "acoustic").synthesize(" ".join(SENTENCES))
+    wave = audio.resample(speech.wave.reshape(1, -1), speech.sample_rate, listener.sample_rate)
+    seconds = wave.shape[-1] / listener.sample_rate
+    with timing.threads(threads):
+        whole = timing.median_seconds(lambda: listener.transcribe(wave), REPEATS) / seconds
+        rows: list[Row] = [{"name": "whole file", "real-time factor": whole}]
+        for chunk in LISTEN_CHUNKS:
+            size = round(chunk * listener.sample_rate)
+            runs = [timing.time_stream(_listen_stream(listener, wave[0], size)) for _ in range(REPEATS)]
+            rows.append(
+                {
+                    "name": f"chunks of {chunk * 1000:g} ms",
+                    "real-time factor": float(np.median([run.total for run in runs])) / seconds,
+                    **_latencies(runs),
+                }
+            )
+    units = {"real-time factor": "", **CHUNK_UNITS}
+    return Table(f"Listening, {model}", rows, units, f"{seconds:.1f} s of speech. {_machine(threads)}")
+
+
+_RATIO = ("times ours", "times ours, lower quartile", "times ours, upper quartile")
+
+
+def _beside_encodec(ours: Callable[[], Tensor], row: Row, pairs: int) -> tuple[list[Row], str]:
+    """The rows of ours and of EnCodec, timed in alternation, and what to note."""
+    try:
+        encodec = _encodec()
+    except AudiogenError as error:
+        row["both"] = timing.median_seconds(ours) / CODEC_SECONDS
+        return [row], f"EnCodec is not compared: {error}."
+    wave = _noise(CODEC_SECONDS, encodec.sample_rate)[None]
+    compared = timing.compare(ours, lambda: encodec.decode(encodec.encode(wave)), pairs)
+    row["both"] = compared.first / CODEC_SECONDS
+    frames = encodec.encode(wave)
+    beside = {
+        "name": "EnCodec 24 kHz, 6 kbit/s",
+        "encode": timing.median_seconds(lambda: encodec.encode(wave)) / CODEC_SECONDS,
+        "decode": timing.median_seconds(lambda: encodec.decode(frames)) / CODEC_SECONDS,
+        "both": compared.second / CODEC_SECONDS,
+        **dict(zip(_RATIO, (compared.ratio, compared.low, compared.high), strict=True)),
+    }
+    return [row, beside], f"EnCodec has random weights, which take as long; {pairs} alternated pairs."
+
+
+def _encodec() -> torch.nn.Module:
+    """The `encodec` package's 24 kHz model at 6 kbit/s, untrained."""
+    model = require("encodec", "train").EncodecModel.encodec_model_24khz(pretrained=False)
+    model.set_target_bandwidth(6.0)
+    return model.eval()
+
+
+def _codec_stream(codec: Codec, wave: Tensor) -> Iterator[Tensor]:
+    """Encode and decode wave [1, 1, N] chunk by chunk."""
+    state = codec.init_state(1)
+    for chunk in wave.split(round(CODEC_CHUNK * codec.spec.sample_rate), dim=-1):
+        tokens, state = codec.encode_step(chunk, state)
+        decoded, state = codec.decode_step(AudioTokens.from_codes(codec.spec, tokens.codes), state)
+        yield decoded
+
+
+def _listen_stream(listener: Listener, wave: Tensor, size: int) -> Iterator[str]:
+    """The text after every `size` samples of wave [N]."""
+    session = listener.session()
+    for chunk in wave.split(size):
+        session.feed(chunk)
+        yield session.partial().text
+    session.finish()
+
+
+def _chunk_figures(stream: Callable[[], Iterator[Tensor]]) -> Row:
+    timing.time_stream(stream())
+    return _latencies([timing.time_stream(stream()) for _ in range(REPEATS)])
+
+
+def _latencies(runs: list[timing.StreamTiming]) -> Row:
+    """Milliseconds a chunk takes, over all chunks of the runs."""
+    chunks = list(chain.from_iterable(run.chunks for run in runs))
+    values = 1000 * np.percentile(chunks, [50, 95, 100])
+    return {name: float(value) for name, value in zip(CHUNK_UNITS, values, strict=True)}
+
+
+def _kept(stream: Iterator[Tensor], chunks: list[Tensor]) -> Iterator[Tensor]:
+    for chunk in stream:
+        chunks.append(chunk)
+        yield chunk
+
+
+def _noise(seconds: float, sample_rate: int) -> Tensor:
+    """Noise [1, N]: what a codec is given does not change how long it takes."""
+    return 0.1 * torch.randn(1, round(seconds * sample_rate), generator=torch.Generator().manual_seed(0))
+
+
+def _machine(threads: int) -> str:
+    found = timing.environment()
+    where = f"{found['processor']}, {found['cores']} cores, load {found['load average']}"
+    return f"torch {found['torch']} with {threads} thread(s) on {where}."

@@ -1,0 +1,1 @@
+"""How good the shipped models are: `audiogen score` and the score stages of recipes."""

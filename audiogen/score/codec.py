@@ -1,0 +1,67 @@
+"""How a codec sounds at several bit rates, beside Opus on the same clips."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from audiogen.checkpoint import load_bundle
+from audiogen.metrics.audio import opus, quality
+from audiogen.metrics.tables import Row, Table
+from audiogen.metrics.text import mean
+from audiogen.protocols import CodecSpec
+from audiogen.score.clips import corpus_clips, progress
+
+UNITS = {"bit rate": "kbit/s", "PESQ-WB": "", "STOI": "", "mel distance": "dB"}
+CODEBOOKS = (2, 4, 8)
+OPUS_RATES = (6_000, 9_000, 12_000)
+CORPUS = "speech_48k"
+
+
+def score_codec(
+    model: str = "codec-24khz",
+    corpus: str = CORPUS,
+    data_root: str | None = None,
+    limit: int | None = None,
+) -> Table:
+    """Score a codec on the test clips of a corpus.
+
+    Args:
+        model: Name or folder of a codec's bundle.
+        corpus: A corpus under the data root, or a folder of recordings.
+        data_root: Where the corpora lie; without it `$AUDIOGEN_DATA`.
+        limit: At most so many clips.
+    """
+    codec = load_bundle(model, kind="codec").model
+    clips = corpus_clips(corpus, "test", data_root, codec.spec.sample_rate, limit)
+    rows = [clip_figures(codec, clip.wave) for clip in progress(clips, "scoring clips")]
+    note = f"Means over {len(clips)} clips of {corpus} at {codec.spec.sample_rate} Hz; Opus is libsndfile's, VBR."
+    return codec_table(rows, note)
+
+
+def codec_table(rows: Sequence[dict[str, Row]], note: str) -> Table:
+    """The means of what `clip_figures` gave for each clip."""
+    systems = [{"name": name, **{c: mean(row[name][c] for row in rows).value for c in UNITS}} for name in rows[0]]
+    return Table("Resynthesis of held-out clips", systems, UNITS, note)
+
+
+@torch.inference_mode()
+def clip_figures(codec: nn.Module, wave: Tensor) -> dict[str, Row]:
+    """System → figures, for one clip [1, N] at the codec's rate: ours at 2, 4 and 8 codebooks, Opus at three rates."""
+    spec, figures = codec.spec, {}
+    tokens = codec.encode(wave[None])
+    for used in (used for used in CODEBOOKS if used <= spec.num_codebooks):
+        decoded = codec.decode(dataclasses.replace(tokens, codes=tokens.codes[:, :used]))[0, :, : wave.shape[-1]]
+        rate = bit_rate(spec, used)
+        figures[f"ours, {rate:g} kbit/s"] = {"bit rate": rate, **quality(wave, decoded, spec.sample_rate)}
+    for target in OPUS_RATES:
+        coded = opus(wave, spec.sample_rate, target)
+        rate = coded.bits_per_second / 1000
+        figures[f"Opus at {target // 1000}"] = {"bit rate": rate, **quality(wave, coded.wave, spec.sample_rate)}
+    return figures
+
+
+def bit_rate(spec: CodecSpec, codebooks: int) -> float:
+    """Kilobits a second of so many codebooks."""
+    return float(spec.frame_rate * codebooks) * (spec.codebook_size - 1).bit_length() / 1000
