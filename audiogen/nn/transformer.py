@@ -60,7 +60,7 @@ class TransformerState(State):
         used = int(self.length.max())
 
         def moved(buffer: Tensor) -> Tensor:
-            larger = buffer.new_empty(*buffer.shape[:2], capacity, buffer.shape[3])
+            larger = buffer.new_zeros(*buffer.shape[:2], capacity, buffer.shape[3])
             larger[:, :, :used] = buffer[:, :, :used]
             return larger
 
@@ -95,8 +95,8 @@ class Transformer(nn.Module):
         weight = self.norm.weight
         shape = (batch_size, self.config.heads, capacity, self.config.dim // self.config.heads)
         return TransformerState(
-            [weight.new_empty(shape) for _ in self.blocks],
-            [weight.new_empty(shape) for _ in self.blocks],
+            [weight.new_zeros(shape) for _ in self.blocks],
+            [weight.new_zeros(shape) for _ in self.blocks],
             torch.zeros(batch_size, dtype=torch.long, device=weight.device),
         )
 
@@ -133,7 +133,9 @@ class Transformer(nn.Module):
         slots = state.length[:, None] + torch.arange(size, device=x.device)
         end = int(last) + size
         if end > state.keys[0].shape[2]:
-            raise AudiogenError(f"a stream of {state.keys[0].shape[2]} tokens cannot take token {end}; ask for a longer one")
+            raise AudiogenError(
+                f"a stream of {state.keys[0].shape[2]} tokens cannot take token {end}; ask for a longer one"
+            )
         if mask is None and (size > 1 or first != last):
             mask = torch.arange(end, device=x.device) <= slots[:, :, None]
         window = slice(int(first), end) if first == last else slots

@@ -1,0 +1,41 @@
+"""Drawing codes from logits: the one sampler, with its chance from an explicit generator."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from audiogen.errors import AudiogenError
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Draws from the softmax of logits, cut to its likely part.
+
+    Attributes:
+        temperature: Divides the logits; 0 always takes the best.
+        top_p: Keeps the likeliest codes that together reach this probability.
+        top_k: Keeps this many codes; 0 keeps all.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature <= 10:
+            raise AudiogenError(f"temperature is {self.temperature}; it must be between 0 and 10")
+        if not 0 < self.top_p <= 1:
+            raise AudiogenError(f"top_p is {self.top_p}; it must be above 0 and at most 1")
+        if self.top_k < 0:
+            raise AudiogenError(f"top_k is {self.top_k}; it must be positive, or 0 for no limit")
+
+    def __call__(self, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """One index [B] for each row of logits [B, V]."""
+        if self.temperature == 0:
+            return logits.argmax(-1)
+        kept = min(self.top_k or logits.shape[-1], logits.shape[-1])
+        values, order = logits.topk(kept, dim=-1)
+        chances = (values / self.temperature).softmax(-1)
+        chances = chances.masked_fill(chances.cumsum(-1) - chances >= self.top_p, 0)
+        return order.gather(-1, torch.multinomial(chances, 1, generator=generator))[..., 0]

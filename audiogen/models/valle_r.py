@@ -1,0 +1,730 @@
+"""VALL-E R: codec language modelling for speech with a phone pointer that can neither skip, repeat nor run away.
+
+Two transformers speak in turn. `Coarse` goes frame by frame through the first codebook, which the codec has merged to
+a lower rate, and holds a pointer into the phones that stays or advances by one each frame. `Fine` fills in the other
+codebooks one after the other, a chunk of frames at a time. A voice prompt is simply what was said before.
+
+Source: VALL-E R, arXiv 2406.07855 §3; VALL-E, arXiv 2301.02111 §4. With `pointer=False` it is plain VALL-E. Where we
+differ from the papers: `Fine` sees whole chunks and some context before them instead of the whole utterance, so that
+a stream is exact; with the pointer it gets each frame's phone with its neighbours instead of the text before it, so
+that a prompt is read once for all sentences; the chance to advance between two equal phones has a head of its own.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from audiogen.errors import AudiogenError
+from audiogen.nn.state import State
+from audiogen.nn.transformer import Transformer, TransformerConfig, TransformerState, chunk_mask, prefix_mask
+from audiogen.protocols import AudioTokens, CodecSpec
+from audiogen.registry import register
+
+IGNORED = -100  # the label that cross-entropy leaves out
+SATED = 1 << 30  # a dwell that makes the pointer move on at once
+ROOM = 8  # chunks that a stream of `Fine` takes before it has to forget some
+TIME_OFFSETS = 1024  # training starts a clip's time anywhere below this, so that no position is new in a long one
+
+
+@dataclass
+class VallERConfig:
+    """What a `VallER` is made of.
+
+    Attributes:
+        codec: The codec whose codes it speaks.
+        num_phones: Symbols in the phone inventory.
+        pointer: Whether a phone pointer leads the first codebook; False is plain VALL-E, which learns when to stop.
+        phone_lag: With 1 a frame is spoken knowing its phone; with 0 the phone and the code of a frame are drawn from
+            the same prediction, as eq. 1 is printed.
+        merge: Frames of the codec that share a code of the first codebook.
+        dim, heads, feedforward, dropout: Size of both transformers.
+        coarse_layers: Blocks of the one for the first codebook.
+        fine_layers: Blocks of the one for the others.
+        chunk: Frames that `Fine` speaks at a time; a multiple of `merge`.
+        context: Chunks before it that a chunk sees, besides the prompt.
+        window: Longest stretch of frames that `Fine` trains on.
+    """
+
+    codec: CodecSpec
+    num_phones: int
+    pointer: bool = True
+    phone_lag: int = 1
+    merge: int = 2
+    dim: int = 256
+    heads: int = 4
+    feedforward: int = 768
+    dropout: float = 0.1
+    coarse_layers: int = 6
+    fine_layers: int = 4
+    chunk: int = 24
+    context: int = 4
+    window: int = 320
+
+    def __post_init__(self) -> None:
+        if self.phone_lag not in (0, 1):
+            raise AudiogenError(f"phone_lag is {self.phone_lag}; it must be 0 or 1")
+        if self.codec.num_codebooks < 2:
+            raise AudiogenError(
+                f"the codec {self.codec.name!r} has {self.codec.num_codebooks} codebooks; at least 2 needed"
+            )
+        if self.chunk % self.merge or self.window % self.merge:
+            raise AudiogenError(f"chunk {self.chunk} and window {self.window} must be multiples of merge {self.merge}")
+
+    def transformer(self, layers: int, stages: int) -> TransformerConfig:
+        """The size of one of the two transformers."""
+        return TransformerConfig(self.dim, self.heads, layers, self.feedforward, self.dropout, stages)
+
+
+@dataclass
+class VoicePrompt:
+    """A few seconds of a voice: `codes` [K, T] with the `phones` [P] that were said and their `durations` [P].
+
+    Durations count merged frames and sum to T / merge.
+    """
+
+    codes: Tensor
+    phones: Tensor
+    durations: Tensor
+
+
+@dataclass
+class Utterance:
+    """What to say: `phones` [L], in the voice of `prompt`; `durations` [L] in merged frames preset the pointer's path."""
+
+    phones: Tensor
+    prompt: VoicePrompt | None = None
+    durations: Tensor | None = None
+
+
+def most_likely(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """The best code [B] of logits [B, V]: generation without chance."""
+    return logits.argmax(-1)
+
+
+@dataclass(frozen=True)
+class GenerateOptions:
+    """How to draw.
+
+    Attributes:
+        sample: Draws codes [B] from logits [B, V] with a generator.
+        pointer_temperature: How much chance there is in durations; 0 advances as soon as that is likelier than not.
+        speed: Multiplies the rate at which the pointer advances.
+        max_dwell: Merged frames after which it advances anyway; plain VALL-E stops after that many per phone.
+    """
+
+    sample: Callable[[Tensor, torch.Generator | None], Tensor] = most_likely
+    pointer_temperature: float = 1.0
+    speed: float = 1.0
+    max_dwell: int = 20
+
+
+@dataclass
+class CoarseState(State):
+    """Where the first codebook stands: the cache, the text with its end symbol, and the pointer's place in it.
+
+    Attributes:
+        cache: Keys and values of text and frames so far.
+        text: Embedded phones [B, L + 1, D].
+        phones: Their symbols [B, L + 1]; the end symbol follows the last.
+        limits: Most merged frames a phone may take [B, L + 1].
+        forced: Whether a row's phones take exactly their limits [B].
+        pointer: The phone [B] that is fed next.
+        dwell: Merged frames spent on it [B].
+        code: The code spoken last [B].
+        frame: Merged frames fed so far, prompt included [B].
+        remaining: Merged frames that may still be spoken [B].
+        durations: Merged frames spent on each phone of the text [B, L + 1].
+        done: Which rows have ended [B].
+    """
+
+    cache: TransformerState
+    text: Tensor
+    phones: Tensor
+    limits: Tensor
+    forced: Tensor
+    pointer: Tensor
+    dwell: Tensor
+    code: Tensor
+    frame: Tensor
+    remaining: Tensor
+    durations: Tensor
+    done: Tensor
+
+
+@dataclass
+class FineState(State):
+    """Where the other codebooks stand.
+
+    Attributes:
+        caches: Keys and values of each stage.
+        text: Embedded phones [B, L + 1, D].
+        prefix: Tokens before the first spoken frame [B], which all frames see.
+        prompt: Frames of the prompt [B].
+        frame: Frames spoken so far [B].
+    """
+
+    caches: list[TransformerState]
+    text: Tensor
+    prefix: Tensor
+    prompt: Tensor
+    frame: Tensor
+
+
+@dataclass
+class SpeechState(State):
+    """The state of a batch of utterances while they are spoken; `first` [B] is the first phone after the prompt."""
+
+    coarse: CoarseState
+    fine: FineState
+    first: Tensor
+
+    @property
+    def done(self) -> bool:
+        """Whether every row has ended."""
+        return bool(self.coarse.done.all())
+
+
+@register("acoustic", "valle_r", VallERConfig)
+class VallER(nn.Module):
+    """Phones and a voice prompt to codes."""
+
+    def __init__(self, config: VallERConfig):
+        super().__init__()
+        self.config = config
+        self.coarse = Coarse(config)
+        self.fine = Fine(config)
+
+    def loss(self, batch: Any) -> tuple[Tensor, dict[str, float]]:
+        """Cross-entropy of both parts, each in nats per code, and of the pointer.
+
+        Args:
+            batch: `codes` [B, K, T], `lengths` [B], `phones` [B, L], `phone_lengths` [B] and `durations` [B, L] in
+                merged frames.
+        """
+        losses = {**self.coarse.losses(batch), **self.fine.losses(batch)}
+        total = torch.stack([*losses.values()]).sum()
+        return total, {"loss": total.item(), **{name: loss.item() for name, loss in losses.items()}}
+
+    @torch.no_grad()
+    def prime(self, prompts: Sequence[VoicePrompt | None]) -> FineState:
+        """What `Fine` remembers of voice prompts, for `init_state`: with the pointer it is the same for every text."""
+        return self.fine.init_state([Utterance(torch.zeros(0, dtype=torch.long), prompt) for prompt in prompts])
+
+    @torch.no_grad()
+    def init_state(
+        self, utterances: Sequence[Utterance], options: GenerateOptions, primed: FineState | None = None
+    ) -> SpeechState:
+        """The state before the first frame of each utterance.
+
+        Args:
+            utterances: What to say.
+            options: The same as for `step`.
+            primed: What `prime` made of the same prompts, to save that work; plain VALL-E has no use for it.
+        """
+        for utterance in utterances:
+            self._check(utterance)
+        if self.config.pointer:
+            primed = primed or self.prime([utterance.prompt for utterance in utterances])
+            fine = self.fine.retell(primed, utterances)
+        else:
+            fine = self.fine.init_state(utterances)
+        first = torch.tensor([0 if u.prompt is None else len(u.prompt.phones) for u in utterances])
+        return SpeechState(self.coarse.init_state(utterances, options), fine, first)
+
+    @torch.no_grad()
+    def step(
+        self,
+        state: SpeechState,
+        options: GenerateOptions,
+        generator: torch.Generator | None = None,
+        chunks: int | None = None,
+    ) -> tuple[AudioTokens, SpeechState]:
+        """Speak on: at most `chunks` chunks of frames, or to the end.
+
+        The state's buffers are written in place: go on from the one returned.
+        """
+        config = self.config
+        most = None if chunks is None else chunks * config.chunk // config.merge
+        codes, path, spoken = [], [], []
+        coarse = state.coarse
+        while not coarse.done.all() and (most is None or len(codes) < most):
+            code, place, speaks, coarse = self.coarse.step(coarse, options, generator)
+            codes.append(code)
+            path.append(place)
+            spoken.append(speaks)
+        if not codes:
+            empty = torch.zeros(len(state.first), config.codec.num_codebooks, 0, dtype=torch.long)
+            return AudioTokens.from_codes(config.codec, empty), state
+        lengths = torch.stack(spoken, 1).sum(1) * config.merge
+        frames = torch.stack(codes, 1), torch.stack(path, 1)
+        full, fine = self.fine.refine(*(f.repeat_interleave(config.merge, 1) for f in frames), lengths, state.fine)
+        full = full[:, :, : int(lengths.max())]
+        return AudioTokens(config.codec, lengths, codes=full), replace(state, coarse=coarse, fine=fine)
+
+    def generate(
+        self,
+        condition: Sequence[Utterance],
+        options: GenerateOptions,
+        generator: torch.Generator | None = None,
+    ) -> AudioTokens:
+        """Say a batch of utterances whole; the prompts are not part of what is returned."""
+        return self.step(self.init_state(condition, options), options, generator)[0]
+
+    def durations(self, state: SpeechState) -> list[Tensor]:
+        """Merged frames spent so far on each phone of each utterance, prompts left out; zeros without the pointer."""
+        ends = (state.coarse.phones == self.config.num_phones).int().argmax(1)
+        rows = zip(state.coarse.durations, state.first.tolist(), ends.tolist(), strict=True)
+        return [durations[first:end] for durations, first, end in rows]
+
+    def _check(self, utterance: Utterance) -> None:
+        prompt, durations = utterance.prompt, utterance.durations
+        if len(utterance.phones) == 0:
+            raise AudiogenError("an utterance has no phones; at least one is needed")
+        if durations is not None and (len(durations) != len(utterance.phones) or int(durations.min()) < 1):
+            raise AudiogenError(
+                f"{len(durations)} durations for {len(utterance.phones)} phones; each needs one of at least 1"
+            )
+        if prompt is not None:
+            frames, told = prompt.codes.shape[1], int(prompt.durations.sum()) * self.config.merge
+            if frames != told or len(prompt.durations) != len(prompt.phones) or prompt.codes.shape[0] < 2:
+                raise AudiogenError(f"a voice prompt of {frames} frames has phones for {told}; the two must be equal")
+
+
+class Coarse(nn.Module):
+    """The first codebook, frame by frame: text and frames so far in, the next frame and the pointer's move out.
+
+    A frame's token is the sum of the code before it and, with the pointer, of the phone that leads it.
+    """
+
+    def __init__(self, config: VallERConfig):
+        super().__init__()
+        self.config = config
+        self.silent = config.codec.codebook_size  # the code before the first frame; in plain VALL-E also after the last
+        self.end = config.num_phones  # the symbol after the last phone
+        self.phones = PhoneEmbedding(config.num_phones + 1, config.dim)
+        self.codes = nn.Embedding(self.silent + 1, config.dim)
+        self.transformer = Transformer(config.transformer(config.coarse_layers, stages=1))
+        self.head = nn.Linear(config.dim, config.codec.codebook_size + (not config.pointer))
+        self.path = PhonePointer(config) if config.pointer else FreePath(config)
+        nn.init.normal_(self.codes.weight, std=config.dim**-0.5)
+
+    def losses(self, batch: Any) -> dict[str, Tensor]:
+        """Mean negative log-likelihoods of the codes and of the path; see `VallER.loss`."""
+        codes = batch.codes[:, 0, :: self.config.merge]
+        frames = batch.lengths // self.config.merge
+        phones = end_phones(batch.phones, batch.phone_lengths, self.end)
+        places = frame_places(self.config, batch.durations, batch.phone_lengths, codes.shape[1] + 1)
+        fed = F.pad(places, (1, 0), value=-1)[:, self.config.phone_lag :]
+        # Token t says frame t; the one after the last frame, where the path has ended, learns to stop.
+        before = F.pad(codes, (1, 0), value=self.silent)
+        size = before.shape[1]
+        offset = torch.randint(TIME_OFFSETS, (len(frames), 1)) if self.training else 0
+        hidden, prefix, _ = self._read(phones, batch.phone_lengths, before, fed[:, :size], frames + 1, offset)
+        time = torch.arange(size, device=codes.device)
+        hidden = gather_rows(hidden, prefix[:, None] + time)
+
+        targets = F.pad(codes, (0, 1)).masked_fill(time == frames[:, None], self.silent)
+        said = time < frames[:, None] + (not self.config.pointer)
+        loss = F.cross_entropy(self.head(hidden[said]), targets[said])
+        return {"coarse": loss, **self.path.losses(hidden, phones, fed, frames)}
+
+    def init_state(self, utterances: Sequence[Utterance], options: GenerateOptions) -> CoarseState:
+        """Read texts and prompts."""
+        config, device = self.config, self.head.weight.device
+        prompts = [utterance.prompt or no_prompt(config) for utterance in utterances]
+        first = torch.tensor([len(prompt.phones) for prompt in prompts], device=device)
+        phones, lengths = told_phones(utterances, config, device)
+        codes = padded([prompt.codes[0, :: config.merge] for prompt in prompts], device)
+        frames = torch.tensor([prompt.codes.shape[1] // config.merge for prompt in prompts], device=device)
+
+        limits = torch.zeros_like(phones)
+        for row, (begin, utterance) in enumerate(zip(first.tolist(), utterances, strict=True)):
+            most = options.max_dwell if utterance.durations is None else utterance.durations
+            limits[row, begin : begin + len(utterance.phones)] = most
+        remaining = limits.sum(1)
+
+        before = F.pad(codes, (1, 0), value=self.silent)
+        places = frame_places(config, padded([p.durations for p in prompts], device), first, before.shape[1])
+        fed = F.pad(places, (1, 0), value=-1)[:, config.phone_lag :]
+        size = codes.shape[1]
+        capacity = int((lengths + 1 + frames + remaining).max()) + 1
+        cache = self.transformer.init_state(len(phones), capacity)
+        *_, cache = self._read(phones, lengths, before[:, :size], fed[:, :size], frames, 0, cache)
+        pointer, dwell = self.path.start(first, frames)
+        return CoarseState(
+            cache=cache,
+            text=self.phones(phones, self.end),
+            phones=phones,
+            limits=limits,
+            forced=torch.tensor([utterance.durations is not None for utterance in utterances], device=device),
+            pointer=pointer,
+            dwell=dwell,
+            code=before.gather(1, frames[:, None])[:, 0],
+            frame=frames,
+            remaining=remaining,
+            durations=torch.zeros_like(phones),
+            done=torch.zeros_like(first, dtype=torch.bool),
+        )
+
+    def step(
+        self, state: CoarseState, options: GenerateOptions, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor, Tensor, CoarseState]:
+        """The next merged frame of each row.
+
+        Returns:
+            Its code [B], its phone's place in the text [B], whether the row spoke at all [B], and the state after it.
+        """
+        token = self.codes(state.code)[:, None] + lead(self.config, state.text, state.pointer[:, None])
+        positions = torch.stack([state.frame, state.pointer], -1)[:, None]
+        hidden, cache = self.transformer(token, positions, state=state.cache)
+        hidden, state = hidden[:, 0], replace(state, cache=cache, frame=state.frame + 1)
+        if self.config.phone_lag == 0:
+            state = self.path.move(hidden, state, options, generator)
+        code = options.sample(self.head(hidden), generator)
+        place, done = state.pointer, state.done | (code == self.silent)
+        speaks = (~done).long()
+        state = replace(
+            state,
+            code=code,
+            done=done | (state.remaining <= 1),
+            dwell=state.dwell + speaks,
+            remaining=state.remaining - speaks,
+            durations=state.durations.scatter_add(1, clamped(place, state.text)[:, None], speaks[:, None]),
+        )
+        if self.config.phone_lag == 1:
+            state = self.path.move(hidden, state, options, generator)
+        return code * speaks, place, speaks, state
+
+    def _read(
+        self,
+        phones: Tensor,
+        phone_lengths: Tensor,
+        before: Tensor,
+        fed: Tensor,
+        counts: Tensor,
+        offset: Tensor | int,
+        cache: TransformerState | None = None,
+    ) -> tuple[Tensor, Tensor, TransformerState | None]:
+        """Run the text and then `counts` frames: outputs, length of the text with its end [B], and the cache."""
+        text = self.phones(phones, self.end)
+        audio = self.codes(before) + lead(self.config, text, fed)
+        time = torch.arange(before.shape[1], device=before.device) + offset
+        prefix, lengths = phone_lengths + 1, phone_lengths + 1 + counts
+        tokens = join_rows(text, prefix, audio, lengths)
+        positions = join_rows(text_positions(phones), prefix, torch.stack([time.expand_as(fed), fed], -1), lengths)
+        mask = prefix_mask(prefix, lengths, tokens.shape[1])
+        hidden, cache = self.transformer(tokens, positions, mask, cache, lengths=lengths)
+        return hidden, prefix, cache
+
+
+class PhonePointer(nn.Module):
+    """Leads the first codebook along the phones: at each frame stay or advance by one, from the first to the last.
+
+    The chance to advance is the softmax of the phone head over this phone and the next (VALL-E R §3.2.2; the end symbol
+    follows the last). Two equal phones in a row would tie, so there a binary head decides, trained on every boundary.
+    """
+
+    def __init__(self, config: VallERConfig):
+        super().__init__()
+        self.lag = config.phone_lag
+        self.phone_head = nn.Linear(config.dim, config.num_phones + 1)
+        self.advance_head = nn.Linear(config.dim, 1)
+
+    def losses(self, hidden: Tensor, phones: Tensor, fed: Tensor, frames: Tensor) -> dict[str, Tensor]:
+        """How well tokens [B, T, D] that are led by places `fed` [B, T + 1 or more] foretell the next place."""
+        known = torch.arange(hidden.shape[1], device=frames.device) < frames[:, None] + 1 - self.lag
+        following = F.pad(fed[:, 1:], (0, 1))[:, : hidden.shape[1]][known]
+        rows = known.nonzero()[:, 0]
+        advanced = (following != fed[:, : hidden.shape[1]][known]).float()
+        hidden = hidden[known]
+        return {
+            "phone": F.cross_entropy(self.phone_head(hidden), phones[rows, following]),
+            "advance": F.binary_cross_entropy_with_logits(self.advance_head(hidden)[:, 0], advanced),
+        }
+
+    def start(self, first: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Pointer and dwell before the first step: at the `first` phone [B], or about to move to it."""
+        if self.lag == 1:
+            return first, torch.zeros_like(first)
+        return first - 1, torch.full_like(first, SATED)
+
+    def move(
+        self, hidden: Tensor, state: CoarseState, options: GenerateOptions, generator: torch.Generator | None
+    ) -> CoarseState:
+        """Stay or advance, knowing `hidden` [B, D]; past the last phone the row is done."""
+        pointer = clamped(state.pointer, state.text[:, 1:])
+        here, after = (state.phones.gather(1, place[:, None]) for place in (pointer, pointer + 1))
+        logits = self.phone_head(hidden)
+        tendency = torch.where(
+            here == after, self.advance_head(hidden), logits.gather(1, after) - logits.gather(1, here)
+        )
+        chance = tendency[:, 0].div(options.pointer_temperature or 1e-9).sigmoid()
+        chance = 1 - (1 - chance) ** options.speed
+        drawn = torch.rand(len(chance), generator=generator, device=chance.device)
+        if options.pointer_temperature == 0:
+            drawn = torch.full_like(drawn, 0.5)
+        full = state.dwell >= state.limits.gather(1, pointer[:, None])[:, 0]
+        advances = (full | ((drawn < chance) & ~state.forced)) & ~state.done
+        moved = state.pointer + advances
+        ended = state.phones.gather(1, clamped(moved, state.text)[:, None])[:, 0] == self.phone_head.out_features - 1
+        return replace(state, pointer=moved, dwell=state.dwell * ~advances, done=state.done | ended)
+
+
+class FreePath(nn.Module):
+    """No pointer, as in plain VALL-E: a frame's place is its number, and the text is found by attention alone."""
+
+    def __init__(self, config: VallERConfig):
+        super().__init__()
+        self.lag = config.phone_lag
+
+    def losses(self, hidden: Tensor, phones: Tensor, fed: Tensor, frames: Tensor) -> dict[str, Tensor]:
+        """Nothing to learn."""
+        return {}
+
+    def start(self, first: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Place and dwell before the first step after `frames` [B] of prompt."""
+        return frames - 1 + self.lag, torch.zeros_like(frames)
+
+    def move(
+        self, hidden: Tensor, state: CoarseState, options: GenerateOptions, generator: torch.Generator | None
+    ) -> CoarseState:
+        """On to the next frame."""
+        return replace(state, pointer=state.pointer + 1)
+
+
+class Fine(nn.Module):
+    """Codebooks 2 and up, each from the sum of those before it, all frames of a chunk at once.
+
+    A frame's token is the sum of its codes so far (in the prompt: all of them) and, with the pointer, of its phone;
+    without it the text comes before the frames. Outputs share their weights with the embeddings.
+    """
+
+    def __init__(self, config: VallERConfig):
+        super().__init__()
+        self.config = config
+        self.end = config.num_phones
+        self.size, self.stages = config.codec.codebook_size, range(1, config.codec.num_codebooks)
+        self.phones = PhoneEmbedding(config.num_phones + 1, config.dim)
+        self.codes = nn.Parameter(torch.randn(config.codec.num_codebooks * self.size, config.dim) * config.dim**-0.5)
+        # Frames that share their first code and their phone are told apart by their place among them.
+        self.parts = nn.Parameter(torch.randn(config.merge, config.dim) * config.dim**-0.5)
+        self.transformer = Transformer(config.transformer(config.fine_layers, stages=len(self.stages)))
+
+    def losses(self, batch: Any) -> dict[str, Tensor]:
+        """Mean negative log-likelihood of one codebook, drawn at random, in a random stretch of each row.
+
+        The stretch begins with up to half its length as prompt. Evaluation draws by the batch, hence always the same.
+        """
+        config, device = self.config, batch.codes.device
+        generator = None if self.training else torch.Generator().manual_seed(int(batch.lengths.sum()))
+        draws = torch.rand(3, len(batch.lengths), generator=generator).to(device)
+        stage = int(torch.randint(1, config.codec.num_codebooks, (), generator=generator))
+        size = min(config.window, batch.codes.shape[2])
+
+        def merged(frames: Tensor) -> Tensor:
+            return frames.long() // config.merge * config.merge
+
+        start = merged(draws[0] * (batch.lengths - size + 1).clamp(min=1))
+        counts = (batch.lengths - start).clamp(max=size)
+        prompt = merged(draws[1] * counts / 2)
+        offset = (draws[2] * TIME_OFFSETS).long() if self.training else torch.zeros_like(counts)
+        time = torch.arange(size, device=device)
+        frames = (start[:, None] + time).clamp(max=batch.codes.shape[2] - 1)
+        codes = batch.codes.gather(2, frames[:, None].expand(-1, batch.codes.shape[1], -1))
+        places = self._places(batch.durations, batch.phone_lengths, batch.codes.shape[2]).gather(1, frames)
+
+        text = self.phones(end_phones(batch.phones, batch.phone_lengths, self.end), self.end)
+        said = torch.arange(len(codes[0]), device=device)[:, None] < stage
+        audio = self._embed(codes, said | (time < prompt[:, None])[:, None]) + self._lead(text, places)
+        text_lengths = torch.zeros_like(counts) if config.pointer else batch.phone_lengths + 1
+        lengths = text_lengths + counts
+        tokens = join_rows(text, text_lengths, audio, lengths)
+        audio_positions = torch.stack([offset[:, None] + time.expand_as(places), places], -1)
+        positions = join_rows(text_positions(text), text_lengths, audio_positions, lengths)
+        slots = torch.arange(tokens.shape[1], device=device).expand(len(tokens), -1)
+        mask = chunk_mask(text_lengths + prompt, lengths, slots, slots, config.chunk, config.context)
+        hidden, _ = self.transformer(tokens, positions, mask, stage=stage - 1)
+        hidden = gather_rows(hidden, text_lengths[:, None] + time)
+
+        learnt = (time >= prompt[:, None]) & (time < counts[:, None])
+        return {"fine": F.cross_entropy(self._logits(hidden[learnt], stage), codes[:, stage][learnt])}
+
+    def init_state(self, utterances: Sequence[Utterance]) -> FineState:
+        """Read prompts, and without the pointer the texts before them."""
+        config, device = self.config, self.codes.device
+        prompts = [utterance.prompt or no_prompt(config) for utterance in utterances]
+        phones, phone_lengths = told_phones(utterances, config, device)
+        codes = padded([prompt.codes.T for prompt in prompts], device).transpose(1, 2)
+        frames = torch.tensor([prompt.codes.shape[1] for prompt in prompts], device=device)
+        places = self._places(padded([p.durations for p in prompts], device), phone_lengths, codes.shape[2])
+
+        text = self.phones(phones, self.end)
+        audio = self._embed(codes, torch.ones_like(codes, dtype=torch.bool)) + self._lead(text, places)
+        text_lengths = torch.zeros_like(frames) if config.pointer else phone_lengths + 1
+        prefix = text_lengths + frames
+        tokens = join_rows(text, text_lengths, audio, prefix)
+        time = torch.arange(codes.shape[2], device=device).expand_as(places)
+        positions = join_rows(text_positions(text), text_lengths, torch.stack([time, places], -1), prefix)
+        mask = prefix_mask(prefix, prefix, tokens.shape[1])
+        capacity = tokens.shape[1] + (config.context + ROOM) * config.chunk
+        caches = [self.transformer.init_state(len(prompts), capacity) for _ in self.stages]
+        if tokens.shape[1]:
+            for stage in self.stages:
+                _, caches[stage - 1] = self.transformer(tokens, positions, mask, caches[stage - 1], stage - 1, prefix)
+        return FineState(caches, text, prefix, prompt=frames, frame=torch.zeros_like(frames))
+
+    def retell(self, primed: FineState, utterances: Sequence[Utterance]) -> FineState:
+        """A fresh state for other texts after the same prompts; `primed` stays as it is."""
+        phones, _ = told_phones(utterances, self.config, self.codes.device)
+        caches = [cache.copy(cache.keys[0].shape[2]) for cache in primed.caches]
+        return replace(primed, caches=caches, text=self.phones(phones, self.end))
+
+    def refine(self, codes: Tensor, places: Tensor, lengths: Tensor, state: FineState) -> tuple[Tensor, FineState]:
+        """Say the other codebooks of the next frames.
+
+        Args:
+            codes: First codebook [B, T]; whole chunks unless these are the last frames.
+            places: Place in the text of each frame's phone [B, T].
+            lengths: True frames of each row [B].
+            state: The stream so far.
+
+        Returns:
+            All codebooks [B, K, T] and the state after them.
+        """
+        config, size = self.config, codes.shape[1]
+        caches = self._with_room(state, size)
+        time = state.frame[:, None] + torch.arange(size, device=codes.device)
+        positions = torch.stack([state.prompt[:, None] + time, places], -1)
+        used = caches[0].length
+        slots = torch.arange(int(used.max()) + size, device=codes.device).expand(len(codes), -1)
+        dropped = (state.prefix + state.frame - used)[:, None]
+        keys = slots + dropped * (slots >= state.prefix[:, None])
+        queries = state.prefix[:, None] + time
+        last = state.prefix + state.frame + lengths
+        mask = chunk_mask(state.prefix, last, queries, keys, config.chunk, config.context)
+
+        said = [codes]
+        tokens = F.embedding(codes, self.codes) + self._lead(state.text, places)
+        for stage in self.stages:
+            cache = caches[stage - 1]
+            hidden, caches[stage - 1] = self.transformer(tokens, positions, mask, cache, stage - 1, lengths)
+            said.append(self._logits(hidden, stage).argmax(-1))
+            tokens = tokens + F.embedding(said[-1] + stage * self.size, self.codes)
+        return torch.stack(said, 1), replace(state, caches=caches, frame=state.frame + lengths)
+
+    def _with_room(self, state: FineState, size: int) -> list[TransformerState]:
+        """Caches that take `size` more frames: what no frame will see again is dropped where there is no room."""
+        caches, used = state.caches, state.caches[0].length
+        capacity = caches[0].keys[0].shape[2]
+        if int(used.max()) + size <= capacity:
+            return list(caches)
+        spare = (used - state.prefix - self.config.context * self.config.chunk).clamp(min=0)
+        caches = [cache.drop(state.prefix, spare) for cache in caches]
+        return [cache.copy(max(capacity, int((used - spare).max()) + size)) for cache in caches]
+
+    def _places(self, durations: Tensor, phone_lengths: Tensor, size: int) -> Tensor:
+        merge = self.config.merge
+        places = frame_places(self.config, durations, phone_lengths, -(-size // merge))
+        return places.repeat_interleave(merge, 1)[:, :size]
+
+    def _lead(self, text: Tensor, places: Tensor) -> Tensor:
+        """What frames [B, T], the first of which begins a merged frame, have besides their codes."""
+        parts = self.parts.repeat(-(-places.shape[1] // self.config.merge), 1)[: places.shape[1]]
+        return lead(self.config, text, places) + parts
+
+    def _embed(self, codes: Tensor, said: Tensor) -> Tensor:
+        """The sum [B, T, D] of the embeddings of those codes [B, K, T] that have been `said`."""
+        codes = codes + torch.arange(codes.shape[1], device=codes.device)[:, None] * self.size
+        bags = codes.transpose(1, 2).flatten(0, 1)
+        weights = said.expand_as(codes).transpose(1, 2).flatten(0, 1).to(self.codes.dtype)
+        summed = F.embedding_bag(bags, self.codes, mode="sum", per_sample_weights=weights)
+        return summed.view(codes.shape[0], codes.shape[2], self.codes.shape[1])
+
+    def _logits(self, hidden: Tensor, stage: int) -> Tensor:
+        return F.linear(hidden, self.codes[stage * self.size : (stage + 1) * self.size])
+
+
+class PhoneEmbedding(nn.Module):
+    """A vector for each phone in its neighbourhood: the sum of one table for each of five places around it."""
+
+    def __init__(self, num_symbols: int, dim: int, reach: int = 2):
+        super().__init__()
+        self.num_symbols, self.reach = num_symbols, reach
+        self.table = nn.Parameter(torch.randn((2 * reach + 1) * num_symbols, dim) * dim**-0.5)
+
+    def forward(self, phones: Tensor, outside: int) -> Tensor:
+        """Symbols [B, L] to vectors [B, L, D]; `outside` is the symbol before the first and after the last."""
+        windows = F.pad(phones, (self.reach, self.reach), value=outside).unfold(1, 2 * self.reach + 1, 1)
+        windows = windows + torch.arange(2 * self.reach + 1, device=phones.device) * self.num_symbols
+        return F.embedding_bag(windows.flatten(0, 1), self.table, mode="sum").view(*phones.shape, self.table.shape[1])
+
+
+def frame_places(config: VallERConfig, durations: Tensor, phone_lengths: Tensor, size: int) -> Tensor:
+    """The place in the text of each merged frame [B, size]: its phone's, past the last phone the end symbol's.
+
+    Without the pointer it is the frame's own number.
+    """
+    frames = torch.arange(size, device=phone_lengths.device).expand(len(phone_lengths), -1).contiguous()
+    if not config.pointer:
+        return frames
+    places = torch.searchsorted(durations.cumsum(1), frames, right=True)
+    return torch.minimum(places, phone_lengths[:, None])
+
+
+def lead(config: VallERConfig, text: Tensor, places: Tensor) -> Tensor:
+    """The phone vectors [B, T, D] of `text` [B, L, D] at `places` [B, T], -1 being none; zero without the pointer."""
+    if not config.pointer:
+        return text.new_zeros(())
+    vectors = gather_rows(text, places)
+    return vectors if config.phone_lag == 1 else vectors * (places >= 0)[:, :, None]
+
+
+def told_phones(utterances: Sequence[Utterance], config: VallERConfig, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Phones of prompt and utterance, ended and padded by the end symbol [B, L + 1], and their number [B]."""
+    rows = [torch.cat([(u.prompt or no_prompt(config)).phones, u.phones]) for u in utterances]
+    lengths = torch.tensor([len(row) for row in rows], device=device)
+    return end_phones(padded(rows, device), lengths, config.num_phones), lengths
+
+
+def end_phones(phones: Tensor, lengths: Tensor, end: int) -> Tensor:
+    """Phones [B, L] with the symbol `end` at every place after the last: [B, L + 1]."""
+    phones = F.pad(phones, (0, 1))
+    return phones.masked_fill(torch.arange(phones.shape[1], device=phones.device) >= lengths[:, None], end)
+
+
+def text_positions(text: Tensor) -> Tensor:
+    """Positions [B, L, 2] of the tokens of a text [B, L, …]: all at time 0, each at its place."""
+    places = torch.arange(text.shape[1], device=text.device).expand(len(text), -1)
+    return torch.stack([torch.zeros_like(places), places], -1)
+
+
+def join_rows(first: Tensor, first_lengths: Tensor, second: Tensor, lengths: Tensor) -> Tensor:
+    """Ragged rows [B, P, …] followed without a gap by ragged rows [B, R, …], to the joint `lengths` [B]."""
+    slots = torch.arange(int(lengths.max()), device=first.device)
+    moved = slots + (first.shape[1] - first_lengths[:, None]) * (slots >= first_lengths[:, None])
+    return gather_rows(torch.cat([first, second], 1), moved)
+
+
+def gather_rows(x: Tensor, index: Tensor) -> Tensor:
+    """Elements `index` [B, T] of each row of x [B, S, D]; an index outside the row takes its nearest end."""
+    return x.gather(1, clamped(index, x)[:, :, None].expand(-1, -1, x.shape[2]))
+
+
+def clamped(index: Tensor, x: Tensor) -> Tensor:
+    """Indices held within the second dimension of x."""
+    return index.clamp(0, x.shape[1] - 1)
+
+
+def padded(rows: Sequence[Tensor], device: torch.device) -> Tensor:
+    """Rows of unequal length as one tensor, zeros after each."""
+    return nn.utils.rnn.pad_sequence(list(rows), batch_first=True).to(device)
+
+
+def no_prompt(config: VallERConfig) -> VoicePrompt:
+    """A prompt of no frames."""
+    nothing = torch.zeros(0, dtype=torch.long)
+    return VoicePrompt(torch.zeros(config.codec.num_codebooks, 0, dtype=torch.long), nothing, nothing)

@@ -1,0 +1,46 @@
+"""The sampler draws from the part of the distribution it is told to, and again the same from the same seed."""
+
+import pytest
+import torch
+
+from audiogen.errors import AudiogenError
+from audiogen.infer.sampling import Sampler
+
+LOGITS = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().expand(4000, -1)
+
+
+def shares(sampler: Sampler, seed: int = 0) -> list[float]:
+    drawn = sampler(LOGITS, torch.Generator().manual_seed(seed))
+    return (torch.bincount(drawn, minlength=4) / len(drawn)).tolist()
+
+
+def test_it_follows_the_distribution():
+    assert shares(Sampler()) == pytest.approx([0.5, 0.3, 0.15, 0.05], abs=0.03)
+
+
+def test_temperature_zero_takes_the_best():
+    assert shares(Sampler(temperature=0)) == [1, 0, 0, 0]
+
+
+def test_a_low_temperature_sharpens():
+    assert shares(Sampler(temperature=0.5))[0] > 0.6
+
+
+@pytest.mark.parametrize(("top_p", "kept"), [(0.1, 1), (0.5, 1), (0.6, 2), (0.9, 3)])
+def test_top_p_keeps_the_fewest_that_reach_it(top_p, kept):
+    drawn = shares(Sampler(top_p=top_p))
+    assert all(drawn[:kept]) and not any(drawn[kept:])
+
+
+def test_top_k_keeps_so_many():
+    assert shares(Sampler(top_k=2)) == pytest.approx([0.625, 0.375, 0, 0], abs=0.03)
+
+
+def test_a_seed_repeats_itself():
+    assert shares(Sampler(), 5) == shares(Sampler(), 5) != shares(Sampler(), 6)
+
+
+@pytest.mark.parametrize("wrong", [{"temperature": -1}, {"top_p": 0}, {"top_p": 1.5}, {"top_k": -1}])
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(AudiogenError, match="must be"):
+        Sampler(**wrong)
