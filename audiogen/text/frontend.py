@@ -1,13 +1,16 @@
-"""Text to the phones a voice speaks. The settings travel inside every bundle, so a bundle reads text as it learned to."""
+"""Text to the phones a voice speaks. The settings travel inside bundles, which so read text as they learned to."""
 
 import re
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from audiogen.errors import AudiogenError
 from audiogen.text.g2p import EnglishG2P
 from audiogen.text.normalize import normalize
 from audiogen.text.phones import INVENTORY, SILENCE, PhoneInventory
+
+if TYPE_CHECKING:
+    from audiogen.data.espeak import Espeak
 
 LONGEST_TEXT = 20_000
 _EXPLICIT = re.compile(r"\[\[([^\[\]]*+)\]\]")
@@ -43,7 +46,7 @@ class TextFrontend:
                     phones.append(phone)
         if len(phones) == 1:
             raise AudiogenError(
-                f"there is nothing to say in {text[:40]!r}; write words in the Latin alphabet or numbers"
+                f"there is nothing to say in {text[:40]!r}; write words or numbers of the language {self.language!r}"
             )
         if phones[-1] != SILENCE:
             phones.append(SILENCE)
@@ -63,11 +66,15 @@ class TextFrontend:
     def _english(self) -> EnglishG2P:
         return EnglishG2P()
 
+    @cached_property
+    def _espeak(self) -> "Espeak":
+        from audiogen.data.espeak import Espeak
+
+        return Espeak()
+
     def _say(self, text: str) -> list[str]:
         if self.language.split("-")[0].lower() != "en":
-            from audiogen.text.languages import phonemize
-
-            return phonemize(text, self.language)
+            return self._espeak.ipa(text, self.language).split() if text.strip() else []
         return [phone for _, phones in self._english.phonemize_words(normalize(text)) for phone in phones]
 
 

@@ -133,7 +133,7 @@ _SUFFIXES = (
 
 
 def _stems(stem: str, suffix: str) -> list[str]:
-    """How the word without its suffix may be spelled: `bak(ed)` from bake, `stopp(ed)` from stop, `tri(ed)` from try."""
+    """How a word may be spelled without its suffix: bake for `bak(ed)`, stop for `stopp(ed)`, try for `tri(ed)`."""
     stems = [stem]
     if suffix in ("ed", "ing"):
         stems.append(stem + "e")
