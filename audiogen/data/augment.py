@@ -60,17 +60,23 @@ def reverberate(wave: Tensor, sample_rate: int, seconds: float, generator: torch
     echo = torch.randn(size, generator=generator) * decay
     echo *= 0.5 / echo.norm().clamp(min=_QUIET)
     echo[0] = 1.0
-    length = len(wave) + size - 1
+    length = _power_of_two(len(wave) + size - 1)
     wet = torch.fft.irfft(torch.fft.rfft(wave, length) * torch.fft.rfft(echo, length), length)[: len(wave)]
     return wet * (_level(wave) / _level(wet))
 
 
 def add_noise(wave: Tensor, snr_db: float, colour: float, generator: torch.Generator) -> Tensor:
     """`wave` [N] with noise `snr_db` below it, of power `frequency ** -colour`: 0 is white, 1 pink."""
-    spectrum = torch.fft.rfft(torch.randn(len(wave), generator=generator))
+    length = _power_of_two(len(wave))
+    spectrum = torch.fft.rfft(torch.randn(length, generator=generator))
     slope = torch.arange(len(spectrum)).clamp(min=max(len(spectrum) // 100, 1)) ** (-colour / 2)
-    noise = torch.fft.irfft(spectrum * slope, len(wave))
+    noise = torch.fft.irfft(spectrum * slope, length)[: len(wave)]
     return wave + noise * (_level(wave) / _level(noise) * 10 ** (-snr_db / 20))
+
+
+def _power_of_two(length: int) -> int:
+    """The next power of two: Fourier transforms of other lengths can be slow."""
+    return 1 << (length - 1).bit_length()
 
 
 def _between(bounds: tuple[float, float], share: float) -> float:

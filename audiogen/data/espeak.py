@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ class Espeak:
         loader = require("espeakng_loader", "synth")
         self._arguments = [loader.get_library_path(), loader.get_data_path()]
         self._process: subprocess.Popen | None = None
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -127,9 +129,16 @@ class Espeak:
     def _ask(self, **request: Any) -> tuple[dict[str, Any], bytes]:
         if "\0" in request["text"]:
             raise AudiogenError("the text holds a NUL character; take it out")
+        with self._lock:
+            answer, samples = self._exchange(json.dumps(request).encode() + b"\n")
+        if "error" in answer:
+            raise AudiogenError(answer["error"])
+        return answer, samples
+
+    def _exchange(self, request: bytes) -> tuple[dict[str, Any], bytes]:
         process = self._running()
         try:
-            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.write(request)
             process.stdin.flush()
             answer = json.loads(process.stdout.readline())
         except (BrokenPipeError, ValueError):
@@ -137,8 +146,6 @@ class Espeak:
             raise AudiogenError(
                 "espeak-ng does not run here; install it again: pip install 'audiogen[synth]'"
             ) from None
-        if "error" in answer:
-            raise AudiogenError(answer["error"])
         return answer, process.stdout.read(answer.get("num_bytes", 0))
 
     def _running(self) -> subprocess.Popen:
