@@ -8,21 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
-from audiogen.serve.gate import Gate, check_host
-from audiogen.serve.listening import ListenEndpoint
-from audiogen.serve.page import mount_page
-from audiogen.serve.sessions import Limits, Sessions
-from audiogen.serve.speaking import SpeakEndpoint
 from fastapi import FastAPI
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from audiogen.errors import AudiogenError
+from audiogen.serve.gate import Gate, check_host
+from audiogen.serve.listening import ListenEndpoint
+from audiogen.serve.page import mount_page
+from audiogen.serve.sessions import Limits, Sessions
+from audiogen.serve.speaking import SpeakEndpoint
 
 if TYPE_CHECKING:
-    from audiogen.infer.speak import Speaker
-
     from audiogen.infer.listen import Listener
+    from audiogen.infer.speak import Speaker
 
 STATIC = Path(__file__).parent / "static"
 LARGEST_MESSAGE = 2**20

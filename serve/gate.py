@@ -1,9 +1,9 @@
-"""Who gets in: a password where other machines can reach us, no foreign pages, and nothing of Gradio's file handling.
+"""Who gets in: a password where other machines can reach us, no foreign pages, and no Gradio but for its looks.
 
-The page uploads nothing to Gradio and shows no file, so the routes with which Gradio takes and gives files are shut.
-A browser sends a page's origin with every WebSocket and every POST; one that is not our own is another site's page
-trying to use the service through its visitor. Without a password the host must be this machine's own name, so that
-no other name can be pointed here (DNS rebinding).
+No event of the page runs Python, so Gradio's own interface (uploads, files, proxies, queues) is shut as a whole. A
+browser sends a page's origin with every WebSocket and every POST; one that is not our own is another site's page trying
+to use the service through its visitor. Without a password the host must be this machine's own name, so that no other
+name can be pointed here (DNS rebinding).
 """
 
 import base64
@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from audiogen.errors import AudiogenError
 
-SHUT = ("upload", "file", "proxy", "stream", "component_server", "custom_component")
+SHUT = "gradio_api"
 COOKIE = "audiogen_session"
 
 
@@ -76,7 +76,7 @@ class Gate:
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         host = headers.get("host", "")
-        if any(part.split("=")[0] in SHUT for part in scope["path"].lower().split("/")):
+        if SHUT in scope["path"].lower():
             return PlainTextResponse("not found", 404)
         if self._password is None and not is_loopback(urlsplit(f"//{host}").hostname or ""):
             return PlainTextResponse("this service answers to localhost only", 403)

@@ -14,11 +14,11 @@ import anyio
 import numpy as np
 import soxr
 import torch
-from audiogen.serve.sessions import Busy, Limits, Sessions
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from audiogen.errors import AudiogenError
+from audiogen.serve.sessions import Busy, Limits, Sessions
 
 if TYPE_CHECKING:
     from audiogen.infer.listen import Listener, Partial

@@ -8,8 +8,9 @@ reaches a path on the server.
 from collections.abc import Sequence
 
 import gradio
-from audiogen.serve.sessions import Limits
 from fastapi import FastAPI
+
+from audiogen.serve.sessions import Limits
 
 EXAMPLE = "Good evening. The train to the coast leaves in ten minutes, from platform two."
 HEAD = '<script type="module" src="/static/audiogen/page.js"></script>'
@@ -22,7 +23,7 @@ THEME = gradio.themes.Soft(
 
 INTRODUCTION = """
 # audiogen
-Type, and hear it while it is made. Talk, and read it while you speak. Everything happens on this machine.
+Type, and hear it while it is made. Talk, and read it as you speak. Nothing leaves this machine.
 """
 
 PLAYER = """
@@ -80,7 +81,7 @@ def _blocks(voices: Sequence[str], limits: Limits) -> gradio.Blocks:
         with gradio.Tab("Speak"):
             _speak_tab(voices, limits)
         with gradio.Tab("Listen"):
-            gradio.HTML(HEARING.format(minutes=limits.listen_seconds / 60))
+            _html(HEARING.format(minutes=limits.listen_seconds / 60))
     return blocks.queue(api_open=False, max_size=1)
 
 
@@ -91,13 +92,17 @@ def _speak_tab(voices: Sequence[str], limits: Limits) -> None:
     voice = gradio.Dropdown(list(voices), value=voices[0], label="Voice", elem_id="ag-voice")
     with gradio.Accordion("Speak like a recording of yours", open=False):
         shortest, longest = limits.prompt_seconds
-        gradio.HTML(PROMPT.format(shortest=shortest, longest=longest))
+        _html(PROMPT.format(shortest=shortest, longest=longest))
         transcript = gradio.Textbox(label="What is said in it, word for word", max_length=limits.text_characters)
         consent = gradio.Checkbox(label="I may use this voice: it is mine, or its owner has agreed.")
     with gradio.Row():
         speak = gradio.Button("Speak", variant="primary", elem_id="ag-speak")
         stop = gradio.Button("Stop", elem_id="ag-stop")
-    gradio.HTML(PLAYER)
+    _html(PLAYER)
     asked = [text, voice, transcript, consent]
     speak.click(None, asked, None, js="(...asked) => { window.audiogen.speak(...asked); }")
     stop.click(None, js="() => { window.audiogen.stop(); }")
+
+
+def _html(content: str) -> gradio.HTML:
+    return gradio.HTML(content, apply_default_css=False, elem_classes="ag-html")

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import numpy as np
 import torch
-from audiogen.serve.sessions import Busy, Limits, Sessions
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
@@ -25,6 +24,7 @@ from torch import Tensor
 
 from audiogen import audio
 from audiogen.errors import AudiogenError
+from audiogen.serve.sessions import Busy, Limits, Sessions
 
 if TYPE_CHECKING:
     from audiogen.infer.speak import Speaker

@@ -1,11 +1,13 @@
 """Tiny bundles with random weights, so that commands and the page are tested on the real classes in seconds."""
 
+import shutil
 from pathlib import Path
+from typing import Any
 
-import audiogen.codecs
 import pytest
 import torch
 
+import audiogen.codecs
 import audiogen.models  # noqa: F401
 from audiogen import registry
 from audiogen.checkpoint import Bundle, save_bundle
@@ -20,6 +22,28 @@ TINY_CODEC = {
     "codebook_size": 32,
     "num_codebooks": 4,
 }
+TINY_RECOGNIZER = {
+    "vocab_size": len(CharTokenizer()),
+    "subsampling_channels": 4,
+    "dim": 16,
+    "depth": 1,
+    "num_heads": 2,
+    "ffn_multiplier": 2,
+    "kernel_size": 3,
+    "left_context": 4,
+    "lookaheads": [1],
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `tiny-codec`, `tiny-voice` and `tiny-recognizer`, to read only."""
+    folder = tmp_path_factory.mktemp("tiny")
+    torch.manual_seed(0)
+    _save(folder / "tiny-codec", "codec", "stft_rvq", TINY_CODEC)
+    assets = {"tokenizer": CharTokenizer().to_dict(), "languages": ["en"]}
+    _save(folder / "tiny-recognizer", "recognizer", "fastconformer_ctc", TINY_RECOGNIZER, assets=assets)
+    return folder
 
 
 @pytest.fixture
@@ -32,34 +56,17 @@ def bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def tiny_codec_bundle(bundles: Path) -> Path:
+def tiny_codec_bundle(tiny_bundles: Path, bundles: Path) -> Path:
     """A codec of the default class."""
-    torch.manual_seed(0)
-    model = registry.build("codec", "stft_rvq", TINY_CODEC)
-    save_bundle(bundles / "tiny-codec", Bundle("codec", "stft_rvq", TINY_CODEC, licence="CC0-1.0", model=model))
-    return bundles / "tiny-codec"
-
-
-TINY_RECOGNIZER = {
-    "subsampling_channels": 4,
-    "dim": 16,
-    "depth": 1,
-    "num_heads": 2,
-    "ffn_multiplier": 2,
-    "kernel_size": 3,
-    "left_context": 4,
-    "lookaheads": [1],
-}
+    return shutil.copytree(tiny_bundles / "tiny-codec", bundles / "tiny-codec")
 
 
 @pytest.fixture
-def tiny_recognizer_bundle(bundles: Path) -> Path:
+def tiny_recognizer_bundle(tiny_bundles: Path, bundles: Path) -> Path:
     """A recogniser of English characters."""
-    torch.manual_seed(0)
-    tokenizer = CharTokenizer()
-    config = {"vocab_size": len(tokenizer.symbols), **TINY_RECOGNIZER}
-    model = registry.build("recognizer", "fastconformer_ctc", config)
-    assets = {"tokenizer": tokenizer.to_dict(), "languages": ["en"]}
-    bundle = Bundle("recognizer", "fastconformer_ctc", config, assets, licence="CC0-1.0", model=model)
-    save_bundle(bundles / "tiny-recognizer", bundle)
-    return bundles / "tiny-recognizer"
+    return shutil.copytree(tiny_bundles / "tiny-recognizer", bundles / "tiny-recognizer")
+
+
+def _save(folder: Path, kind: str, name: str, config: dict[str, Any], **described: Any) -> None:
+    model = registry.build(kind, name, config)
+    save_bundle(folder, Bundle(kind, name, config, licence="CC0-1.0", model=model, **described))

@@ -5,6 +5,8 @@ import { PROMPT_RATE, decodeFile, openMicrophone, openPlayer, toBase64, toFloat3
 const element = (id) => document.getElementById(id);
 const seconds = (value) => `${value.toFixed(value < 10 ? 2 : 1)} s`;
 
+const PITCH = 4; // pixels from bar to bar
+
 let prompt = null; // 16-bit samples of the recording to speak like
 let current = null; // what `stop` stops: { abort, player }
 
@@ -89,7 +91,7 @@ function say(message, wrong = false) {
   status.classList.toggle("ag-wrong", wrong);
 }
 
-/** The waveform as it grows, one bar for 20 ms; what has been played is drawn in colour. */
+/** The waveform as it grows, a bar for 20 ms or more; what has been played is drawn stronger. */
 class Picture {
   constructor(canvas) {
     this.canvas = canvas;
@@ -122,15 +124,17 @@ class Picture {
     canvas.height = height * scale;
     const pen = canvas.getContext("2d");
     pen.scale(scale, scale);
-    const step = Math.min(4, width / Math.max(1, bars.length));
     const loudest = Math.max(0.05, ...bars);
     const style = getComputedStyle(canvas);
-    bars.forEach((bar, index) => {
-      const heard = index / bars.length < this.played / this.length;
+    const merged = Math.max(1, Math.ceil((bars.length * PITCH) / width));
+    for (let at = 0; at < bars.length; at += merged) {
+      const heard = at / bars.length < this.played / this.length;
       pen.fillStyle = style.getPropertyValue(heard ? "--ag-heard" : "--ag-unheard");
-      const tall = Math.max(2, (bar / loudest) * (height - 8));
-      pen.fillRect(index * step, (height - tall) / 2, Math.max(1, step - 1), tall);
-    });
+      const tall = Math.max(2, (Math.max(...bars.slice(at, at + merged)) / loudest) * (height - 8));
+      pen.beginPath();
+      pen.roundRect((at / merged) * PITCH, (height - tall) / 2, PITCH - 1.5, tall, 1);
+      pen.fill();
+    }
   }
 }
 
