@@ -1,6 +1,7 @@
 """Models by name: `load` gives an object that speaks, listens or codes; `list_models` says what there is."""
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -29,6 +30,8 @@ def load(name_or_folder: str | Path, kind: str | None = None) -> "Model":
     Raises:
         AudiogenError: If there is no such bundle, if it is damaged, or if it is of another kind.
     """
+    for package in ("audiogen.codecs", "audiogen.models"):
+        import_module(package)  # registers the classes that bundles name
     bundle = checkpoint.load_bundle(name_or_folder, kind)
     if bundle.kind not in _LOADERS:
         raise AudiogenError(f"{str(name_or_folder)!r} is of kind {bundle.kind!r}, used by other models, not by itself")
