@@ -3,6 +3,7 @@
 A real-time factor is compute time by audio time. Latencies are wall-clock seconds of the call that gives a chunk.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from itertools import chain
 
@@ -11,7 +12,6 @@ import torch
 from torch import Tensor
 
 from audiogen import api, audio
-from audiogen.checkpoint import load_bundle
 from audiogen.errors import AudiogenError
 from audiogen.extras import require
 from audiogen.infer.listen import Listener
@@ -39,7 +39,7 @@ def bench_codec(model: str = "codec-24khz", threads: int = 1, pairs: int = timin
         threads: Of torch.
         pairs: Alternated measurements of ours and EnCodec.
     """
-    codec = load_bundle(model, kind="codec").model
+    codec = api.load(model, "codec").codec
     wave = _noise(CODEC_SECONDS, codec.spec.sample_rate)[None]
     with timing.threads(threads), torch.inference_mode():
         tokens = codec.encode(wave)
@@ -138,7 +138,9 @@ def _beside_encodec(ours: Callable[[], Tensor], row: Row, pairs: int) -> tuple[l
 
 def _encodec() -> torch.nn.Module:
     """The `encodec` package's 24 kHz model at 6 kbit/s, untrained."""
-    model = require("encodec", "train").EncodecModel.encodec_model_24khz(pretrained=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it uses a form of weight normalisation that torch is about to drop
+        model = require("encodec", "train").EncodecModel.encodec_model_24khz(pretrained=False)
     model.set_target_bandwidth(6.0)
     return model.eval()
 

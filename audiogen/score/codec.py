@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from audiogen.checkpoint import load_bundle
+from audiogen import api
 from audiogen.metrics.audio import opus, quality
 from audiogen.metrics.tables import Row, Table
 from audiogen.metrics.text import mean
@@ -33,7 +33,7 @@ def score_codec(
         data_root: Where the corpora lie; without it `$AUDIOGEN_DATA`.
         limit: At most so many clips.
     """
-    codec = load_bundle(model, kind="codec").model
+    codec = api.load(model, "codec").codec
     clips = corpus_clips(corpus, "test", data_root, codec.spec.sample_rate, limit)
     rows = [clip_figures(codec, clip.wave) for clip in progress(clips, "scoring clips")]
     note = f"Means over {len(clips)} clips of {corpus} at {codec.spec.sample_rate} Hz; Opus is libsndfile's, VBR."

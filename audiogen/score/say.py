@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from audiogen import api, audio
-from audiogen.checkpoint import load_bundle
 from audiogen.errors import AudiogenError
 from audiogen.infer.listen import Listener
 from audiogen.infer.speak import Speaker
@@ -122,7 +121,7 @@ def score_say(
     judges = SpeechJudges(api.load(recognizer, "recognizer"), corpus_clips(corpus, "valid", data_root))
     recordings = corpus_clips(corpus, "test", data_root, limit=limit)
     rows = [system_row("recordings", [judges.judge(*_heard(clip)) for clip in progress(recordings, "recordings")])]
-    codec = load_bundle(next(iter(speakers.values())).bundle.codec["bundle"], kind="codec").model
+    codec = api.load(next(iter(speakers.values())).bundle.codec["bundle"], "codec").codec
     resynthesised = (judges.judge(*_through(codec, clip)) for clip in progress(recordings, "codec resynthesis"))
     rows.append(system_row("codec resynthesis", list(resynthesised)))
     for name, speaker in speakers.items():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from audiogen.checkpoint import load_bundle
+from audiogen import api
 from audiogen.infer.listen import Listener
 from audiogen.metrics.judges import OutsideRecognizer
 from audiogen.metrics.tables import Row, Table
@@ -34,7 +34,7 @@ def score_transcribe(
         data_root: Where the corpora lie; without it `$AUDIOGEN_DATA`.
         limit: At most so many clips of each.
     """
-    listener, outside = Listener(load_bundle(model, kind="recognizer")), OutsideRecognizer()
+    listener, outside = api.load(model, "recognizer"), OutsideRecognizer()
     rows, equal, streamed = [], 0, 0
     for corpus in corpora:
         clips = corpus_clips(corpus, "test", data_root, listener.sample_rate, limit)
