@@ -93,7 +93,7 @@ def bench_transcribe(model: str = "recognizer-en", voice: str = "voice-en", thre
     """
     listener = api.load(model, "recognizer")
     speech = api.load(voice, "acoustic").synthesize(" ".join(SENTENCES))
-    wave = audio.resample(speech.wave.reshape(1, -1), speech.sample_rate, listener.sample_rate)
+    wave = audio.resample(speech.wave, speech.sample_rate, listener.sample_rate)
     seconds = wave.shape[-1] / listener.sample_rate
     with timing.threads(threads):
         whole = timing.median_seconds(lambda: listener.transcribe(wave), REPEATS) / seconds

@@ -3,10 +3,8 @@
 Rows of one table: held-out recordings of the voice, the same through the codec, and each model speaking the sentences.
 """
 
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -105,6 +103,7 @@ def score_say(
     corpus: str = "kathleen_en",
     data_root: str | None = None,
     recognizer: str = "recognizer-en",
+    codec: str = "codec-24khz",
     limit: int | None = None,
 ) -> Table:
     """Score voices on sentences, beside the recordings of the voice and their resynthesis by the codec.
@@ -115,15 +114,16 @@ def score_say(
         corpus: Recordings of that voice: `valid` is what similarity is measured to, `test` is judged.
         data_root: Where the corpora lie; without it `$AUDIOGEN_DATA`.
         recognizer: The bundle of our recogniser.
+        codec: The bundle of the codec the voices speak through.
         limit: At most so many recordings and sentences.
     """
     speakers = {name: api.load(name, "acoustic") for name in models}
     judges = SpeechJudges(api.load(recognizer, "recognizer"), corpus_clips(corpus, "valid", data_root))
     recordings = corpus_clips(corpus, "test", data_root, limit=limit)
     rows = [system_row("recordings", [judges.judge(*_heard(clip)) for clip in progress(recordings, "recordings")])]
-    codec = api.load(next(iter(speakers.values())).bundle.codec["bundle"], "codec").codec
-    resynthesised = (judges.judge(*_through(codec, clip)) for clip in progress(recordings, "codec resynthesis"))
-    rows.append(system_row("codec resynthesis", list(resynthesised)))
+    through = api.load(codec, "codec").codec
+    resynthesised = [judges.judge(*_through(through, clip)) for clip in progress(recordings, "codec resynthesis")]
+    rows.append(system_row("codec resynthesis", resynthesised))
     for name, speaker in speakers.items():
         judged = [judges.judge(*_spoken(speaker, text)) for text in progress(sentences[:limit], name)]
         rows.append(system_row(name, judged))
@@ -184,17 +184,10 @@ def _embedded(
     speaker: Speaker, encoder: OutsideSpeakerEncoder, sentences: Sequence[str], prompt: Clip | None
 ) -> Iterator[Tensor]:
     """The voice of each sentence, spoken like the prompt or in the default voice."""
-    voice = _voice(speaker, prompt) if prompt else None
+    voice = speaker.voice_from_recording(prompt.wave, prompt.text, prompt.sample_rate) if prompt else None
     for text in sentences:
         speech = speaker.synthesize(text, voice)
-        yield encoder.embed(speech.wave.reshape(1, -1), speech.sample_rate)
-
-
-def _voice(speaker: Speaker, prompt: Clip):
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "prompt.wav"
-        audio.write(path, prompt.wave, prompt.sample_rate)
-        return speaker.voice_from_recording(path, prompt.text)
+        yield encoder.embed(speech.wave, speech.sample_rate)
 
 
 def _others(clips: Sequence[Clip], prompt: Clip) -> list[Clip]:
@@ -217,4 +210,4 @@ def _through(codec: nn.Module, clip: Clip) -> tuple[str, Tensor, int, float]:
 def _spoken(speaker: Speaker, text: str) -> tuple[str, Tensor, int, float]:
     begun = time.perf_counter()
     speech = speaker.synthesize(text)
-    return text, speech.wave.reshape(1, -1), speech.sample_rate, time.perf_counter() - begun
+    return text, speech.wave, speech.sample_rate, time.perf_counter() - begun
