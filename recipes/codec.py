@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from audiogen.recipes.common import BUNDLE, corpora_inputs, new_model, train_and_export, train_inputs, write_table
-from audiogen.recipes.items import do_items, read_rows
-from audiogen.recipes.settings import ModelConfig, RunConfig
 from lhotse import MonoCut
 from omegaconf import MISSING
 from torch import nn
@@ -23,18 +20,18 @@ from audiogen import audio
 from audiogen.checkpoint import load_bundle
 from audiogen.data.corpora import load_cuts, read_wave
 from audiogen.data.segments import SegmentCache, SegmentStream, build_cache
-from audiogen.metrics.audio import mel_distance, opus, pesq_wb, stoi
-from audiogen.metrics.tables import Table
-from audiogen.metrics.text import mean
-from audiogen.protocols import AudioTokens, CodecSpec
+from audiogen.protocols import AudioTokens
+from audiogen.recipes.common import BUNDLE, corpora_inputs, new_model, train_and_export, train_inputs, write_table
+from audiogen.recipes.items import do_items, read_rows
+from audiogen.recipes.settings import ModelConfig, RunConfig
+from audiogen.score.codec import CODEBOOKS, OPUS_RATES, clip_figures, codec_table
 from audiogen.train.codec import CodecObjective, CodecTrainConfig, reconstruction_losses
 
 if TYPE_CHECKING:
     from lhotse import MonoCut
 
+STARTING_BATCHES = 50
 VALIDATION_BATCHES = 4
-OPUS_RATES = (6_000, 9_000, 12_000)
-UNITS = {"bit rate": "kbit/s", "PESQ-WB": "", "STOI": "", "mel distance": "dB"}
 
 
 @dataclass
@@ -69,14 +66,12 @@ class CodecRun(RunConfig):
         init_from: A bundle to start from, if any.
         objective: Weights and schedule of the losses.
         data: The corpora.
-        used_codebooks: Numbers of codebooks to resynthesise with.
     """
 
     codec: ModelConfig = field(default_factory=ModelConfig)
     init_from: str = ""
     objective: CodecTrainConfig = field(default_factory=CodecTrainConfig)
     data: CodecData = field(default_factory=CodecData)
-    used_codebooks: list[int] = field(default_factory=lambda: [2, 4, 8])
 
 
 class Prepare:
@@ -122,17 +117,19 @@ class Train:
             config.train.seed,
             data.weights,
         )
+        if not config.init_from:
+            codec.start_from(torch.cat([stream.batch(step) for step in range(STARTING_BATCHES)]))
         watched = SegmentStream(SegmentCache.open(prepared / "valid"), data.batch_size, data.segment_seconds)
         held_out = [watched.batch(step) for step in range(VALIDATION_BATCHES)]
         train_and_export(
-            CodecObjective(codec, config.objective, _rate(config)),
+            CodecObjective(codec, config.objective),
             stream.batches,
             config,
             folder,
             config.codec.bundle(
                 codec, training={"corpora": {group: list(names) for group, names in data.train.items()}}
             ),
-            lambda: reconstruction(codec, held_out, config.used_codebooks),
+            lambda: reconstruction(codec, held_out),
         )
 
 
@@ -144,12 +141,12 @@ class Generate:
     def inputs(self, config: CodecRun) -> dict[str, Any]:
         """The clips and the bitrates."""
         clips = {"test": corpora_inputs(config.data.test, config.data_root), "test_clips": config.data.test_clips}
-        return {**clips, "used_codebooks": list(config.used_codebooks)}
+        return {**clips, "codebooks": CODEBOOKS}
 
     def run(self, config: CodecRun, folder: Path) -> None:
         """Write `original/` and, for each number of codebooks, `<number>/`."""
-        codec = load_bundle(Path(config.exp_dir) / Train.name / BUNDLE, kind="codec").model
-        for name in ("original", *map(str, config.used_codebooks)):
+        codec = _trained(config)
+        for name in ("original", *map(str, used_codebooks(codec))):
             (folder / name).mkdir(exist_ok=True)
         do_items(
             [(cut.id, cut) for cut in held_out_cuts(config)],
@@ -164,56 +161,32 @@ class Generate:
         audio.write(folder / "original" / f"{cut.id}.wav", wave, rate)
         with torch.inference_mode():
             tokens = codec.encode(wave[None, None])
-            for used in config.used_codebooks:
+            for used in used_codebooks(codec):
                 rebuilt = codec.decode(dataclasses.replace(tokens, codes=tokens.codes[:, :used]))
                 audio.write(folder / str(used) / f"{cut.id}.wav", rebuilt[0], rate)
         return {"corpus": cut.custom["corpus"], "seconds": len(wave) / rate}
 
 
 class Score:
-    """PESQ, STOI and mel distance of what `generate` wrote, beside Opus on the same clips."""
+    """PESQ, STOI and mel distance on the clips of `generate`, beside Opus."""
 
     name = "score"
 
     def inputs(self, config: CodecRun) -> dict[str, Any]:
         """What stands beside ours."""
-        return {"opus_bits_per_second": list(OPUS_RATES)}
+        return {"codebooks": CODEBOOKS, "opus_rates": OPUS_RATES}
 
     def run(self, config: CodecRun, folder: Path) -> None:
-        """Write the figures of every clip to `clips.jsonl` and their means to `scores.json` and `scores.md`."""
-        generated = Path(config.exp_dir) / Generate.name
+        """Write the figures of every clip to `clips.jsonl`, and the table of their means."""
+        codec, generated = _trained(config), Path(config.exp_dir) / Generate.name
         names = [row["id"] for row in read_rows(generated / "clips.jsonl")]
-        spec = load_bundle(Path(config.exp_dir) / Train.name / BUNDLE, kind="codec").model.spec
         rows = do_items(
-            [(name, name) for name in names],
+            ((name, generated / "original" / f"{name}.wav") for name in names),
             folder / "clips.jsonl",
-            lambda name: self._measure(generated, f"{name}.wav", spec, config.used_codebooks),
+            lambda path: {"figures": clip_figures(codec, audio.read(path))},
             "scoring",
         )
-        means = [
-            {"name": system, **{column: mean(row[system][column] for row in rows).value for column in UNITS}}
-            for system in rows[0]
-            if system != "id"
-        ]
-        write_table(folder, Table("Resynthesis of held-out clips", means, UNITS, f"Means over {len(rows)} clips."))
-
-    def _measure(self, generated: Path, file: str, spec: CodecSpec, used_codebooks: list[int]) -> dict[str, Any]:
-        original = audio.read(generated / "original" / file)
-        decoded = {f"ours, {used} codebooks": audio.read(generated / str(used) / file) for used in used_codebooks}
-        rates = {f"ours, {used} codebooks": bitrate(spec, used) for used in used_codebooks}
-        for target in OPUS_RATES:
-            name = f"Opus at {target // 1000}"
-            coded = opus(original, spec.sample_rate, target)
-            decoded[name], rates[name] = coded.wave, coded.bits_per_second / 1000
-        return {
-            name: {
-                "bit rate": rates[name],
-                "PESQ-WB": pesq_wb(original, wave, spec.sample_rate),
-                "STOI": stoi(original, wave, spec.sample_rate),
-                "mel distance": mel_distance(original, wave, spec.sample_rate),
-            }
-            for name, wave in decoded.items()
-        }
+        write_table(folder, codec_table([row["figures"] for row in rows], f"Means over {len(rows)} clips."))
 
 
 def held_out_cuts(config: CodecRun) -> list[MonoCut]:
@@ -222,12 +195,17 @@ def held_out_cuts(config: CodecRun) -> list[MonoCut]:
     return [cut for cuts in corpora for cut in cuts[: config.data.test_clips]]
 
 
-def reconstruction(codec: nn.Module, batches: list[torch.Tensor], used_codebooks: list[int]) -> dict[str, float]:
+def used_codebooks(codec: nn.Module) -> list[int]:
+    """The numbers of codebooks that a codec is judged at."""
+    return [used for used in CODEBOOKS if used <= codec.spec.num_codebooks]
+
+
+def reconstruction(codec: nn.Module, batches: list[torch.Tensor]) -> dict[str, float]:
     """Mean reconstruction losses over batches [B, 1, N], for each number of codebooks."""
     figures: dict[str, float] = {}
     for wave in batches:
         tokens = codec.encode(wave)
-        for used in used_codebooks:
+        for used in used_codebooks(codec):
             rebuilt = codec.decode(AudioTokens.from_codes(codec.spec, tokens.codes[:, :used]))
             losses = reconstruction_losses(rebuilt[:, 0, : wave.shape[-1]], wave[:, 0], codec.spec.sample_rate)
             for name, loss in losses.items():
@@ -235,9 +213,8 @@ def reconstruction(codec: nn.Module, batches: list[torch.Tensor], used_codebooks
     return figures
 
 
-def bitrate(spec: CodecSpec, used: int) -> float:
-    """Kilobits a second of the first `used` codebooks."""
-    return float(spec.frame_rate * used) * (spec.codebook_size - 1).bit_length() / 1000
+def _trained(config: CodecRun) -> nn.Module:
+    return load_bundle(Path(config.exp_dir) / Train.name / BUNDLE, kind="codec").model
 
 
 def _rate(config: CodecRun) -> int:

@@ -10,9 +10,12 @@ import torch
 import audiogen.codecs
 import audiogen.models  # noqa: F401
 from audiogen import registry
-from audiogen.checkpoint import Bundle, save_bundle
+from audiogen.checkpoint import Bundle, save_bundle, weights_hash
+from audiogen.text.frontend import TextFrontend
+from audiogen.text.phones import INVENTORY
 from audiogen.text.tokenizer import CharTokenizer
 
+DEFAULT_CODEC = "magnitude_rvq"
 TINY_CODEC = {
     "encoder_dim": 16,
     "encoder_depth": 1,
@@ -33,6 +36,16 @@ TINY_RECOGNIZER = {
     "left_context": 4,
     "lookaheads": [1],
 }
+TINY_VOICE = {
+    "num_phones": len(INVENTORY),
+    "dim": 16,
+    "heads": 2,
+    "feedforward": 24,
+    "coarse_layers": 1,
+    "fine_layers": 1,
+    "chunk": 8,
+    "context": 1,
+}
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +53,7 @@ def tiny_bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `tiny-codec`, `tiny-voice` and `tiny-recognizer`, to read only."""
     folder = tmp_path_factory.mktemp("tiny")
     torch.manual_seed(0)
-    _save(folder / "tiny-codec", "codec", "stft_rvq", TINY_CODEC)
+    _save(folder / "tiny-codec", "codec", "magnitude_rvq", TINY_CODEC)
     assets = {"tokenizer": CharTokenizer().to_dict(), "languages": ["en"]}
     _save(folder / "tiny-recognizer", "recognizer", "fastconformer_ctc", TINY_RECOGNIZER, assets=assets)
     return folder
@@ -65,6 +78,21 @@ def tiny_codec_bundle(tiny_bundles: Path, bundles: Path) -> Path:
 def tiny_recognizer_bundle(tiny_bundles: Path, bundles: Path) -> Path:
     """A recogniser of English characters."""
     return shutil.copytree(tiny_bundles / "tiny-recognizer", bundles / "tiny-recognizer")
+
+
+@pytest.fixture
+def tiny_voice_bundle(tiny_bundles: Path, tiny_codec_bundle: Path, bundles: Path) -> Path:
+    """A voice model of the default class with the voices `ann` and `bob`, beside its codec."""
+    return shutil.copytree(tiny_bundles / "tiny-voice", bundles / "tiny-voice")
+
+
+def _save_voice(folder: Path, codec: Path) -> None:
+    spec = registry.build("codec", DEFAULT_CODEC, TINY_CODEC).spec.to_dict()
+    ann = {"codes": [[3] * 8, [1, 2] * 4, [4] * 8, [0] * 8], "phones": ["sil", "ˈæ", "sil"], "durations": [1, 2, 1]}
+    voices = {"ann": ann, "bob": {**ann, "codes": [[9] * 8] * 4}}
+    assets = {"frontend": TextFrontend().to_dict(), "voices": voices, "languages": ["en"]}
+    described = {"spec": spec, "bundle": codec.name, "weights_sha256": weights_hash(codec)}
+    _save(folder, "acoustic", "valle_r", {"codec": spec, **TINY_VOICE}, assets=assets, codec=described)
 
 
 def _save(folder: Path, kind: str, name: str, config: dict[str, Any], **described: Any) -> None:

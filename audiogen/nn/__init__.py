@@ -1,1 +1,1 @@
-"""Layers shared by models and codecs. Every one is `forward(x, state=None) -> (y, state)`; None is the whole sequence."""
+"""Layers shared by models and codecs: `forward(x, state=None) -> (y, state)`, where None is the whole sequence."""

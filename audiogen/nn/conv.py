@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from audiogen.nn.linear import RowStableLinear
 from audiogen.nn.state import State
 
 
@@ -41,8 +42,8 @@ class ConvNeXtBlock(nn.Module):
         super().__init__()
         self.depthwise = CausalConv1d(dim, dim, kernel_size, groups=dim)
         self.norm = nn.LayerNorm(dim)
-        self.expand = nn.Linear(dim, expansion * dim)
-        self.contract = nn.Linear(expansion * dim, dim)
+        self.expand = RowStableLinear(dim, expansion * dim)
+        self.contract = RowStableLinear(expansion * dim, dim)
         self.scale = nn.Parameter(torch.full((dim,), 0.1))
 
     def forward(self, x: Tensor, state: ConvState | None = None) -> tuple[Tensor, ConvState]:
@@ -73,6 +74,8 @@ class ConvNeXt(nn.Module):
     def forward(self, x: Tensor, state: ConvNeXtState | None = None) -> tuple[Tensor, ConvNeXtState]:
         """Run the stack, continuing from `state`."""
         state = state or self.init_state(len(x))
+        if x.shape[1] == 0:
+            return x, state
         after = []
         for block, before in zip(self.blocks, state.blocks, strict=True):
             x, block_state = block(x, before)

@@ -1,92 +1,86 @@
-"""Discriminators light enough for a CPU: over magnitude spectra at several resolutions, and over periods.
+"""Discriminators of log-magnitude spectrograms, light enough for a CPU.
 
-The spectral ones treat frequency as channels of a one-dimensional convolution (one matrix product a frame), the periodic
-ones follow HiFi-GAN's multi-period discriminator (arXiv 2010.05646, §2.3) with few channels.
+One looks at patches of the spectrogram as a picture, the others treat frequency as channels of a convolution over time,
+so that they see the whole spectrum of every frame at once. Losses: hinge, and relative feature matching (EnCodec,
+arXiv 2210.13438, eqs. 1–2).
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from audiogen.nn.spectral import magnitude, spectrum
+Judgement = tuple[Tensor, list[Tensor]]
 
 
-class SpectralDiscriminator(nn.Module):
-    """Scores every few frames of a compressed magnitude spectrum."""
+class PatchDiscriminator(nn.Module):
+    """Scores patches of a spectrogram [B, T, bins]."""
 
-    def __init__(self, n_fft: int, channels: int = 128) -> None:
+    def __init__(self, channels: tuple[int, ...] = (12, 24, 32, 32)) -> None:
         super().__init__()
-        self.n_fft = n_fft
-        bins = n_fft // 2 + 1
+        sizes = zip((1, *channels), channels, strict=False)
+        self.layers = nn.ModuleList(weight_norm(nn.Conv2d(a, b, (3, 7), (1, 2), (1, 3))) for a, b in sizes)
+        self.score = weight_norm(nn.Conv2d(channels[-1], 1, 3, padding=1))
+
+    def forward(self, spectrogram: Tensor) -> Judgement:
+        """Scores and the layers' features."""
+        return _through(self.layers, self.score, spectrogram[:, None])
+
+
+class FrameDiscriminator(nn.Module):
+    """Scores a few frames of the bins `first` to `last` of a spectrogram [B, T, bins]."""
+
+    def __init__(self, first: int, last: int, channels: int = 128) -> None:
+        super().__init__()
+        self.band = slice(first, last)
+        sizes = ((last - first, 3, 1), (channels, 5, 1), (channels, 5, 2))
         self.layers = nn.ModuleList(
-            [
-                weight_norm(nn.Conv1d(bins, channels, 3, padding=1)),
-                weight_norm(nn.Conv1d(channels, channels, 5, padding=2)),
-                weight_norm(nn.Conv1d(channels, channels, 5, padding=4, dilation=2)),
-            ]
+            weight_norm(nn.Conv1d(inputs, channels, kernel, padding=kernel // 2 * dilation, dilation=dilation))
+            for inputs, kernel, dilation in sizes
         )
         self.score = weight_norm(nn.Conv1d(channels, 1, 3, padding=1))
 
-    def forward(self, wave: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Wave [B, 1, N] to scores [B, 1, T] and the layers' features."""
-        x = magnitude(spectrum(wave[:, 0], self.n_fft, self.n_fft // 2)).pow(0.3)
-        features = []
-        for layer in self.layers:
-            x = nn.functional.leaky_relu(layer(x), 0.1)
-            features.append(x)
-        return self.score(x), features
-
-
-class PeriodDiscriminator(nn.Module):
-    """Scores a wave folded to rows of `period` samples."""
-
-    def __init__(self, period: int, channels: tuple[int, ...] = (8, 24, 48, 64)) -> None:
-        super().__init__()
-        self.period = period
-        sizes = zip((1, *channels), channels, strict=False)
-        self.layers = nn.ModuleList(weight_norm(nn.Conv2d(a, b, (5, 1), (3, 1), padding=(2, 0))) for a, b in sizes)
-        self.score = weight_norm(nn.Conv2d(channels[-1], 1, (3, 1), padding=(1, 0)))
-
-    def forward(self, wave: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Wave [B, 1, N] to scores and the layers' features."""
-        x = nn.functional.pad(wave, (0, -wave.shape[-1] % self.period))
-        x = x.view(len(wave), 1, -1, self.period)
-        features = []
-        for layer in self.layers:
-            x = nn.functional.leaky_relu(layer(x), 0.1)
-            features.append(x)
-        return self.score(x), features
+    def forward(self, spectrogram: Tensor) -> Judgement:
+        """Scores and the layers' features."""
+        return _through(self.layers, self.score, spectrogram[..., self.band].transpose(1, 2))
 
 
 class Discriminators(nn.Module):
-    """All of them; forward gives one (scores, features) each."""
+    """One of patches, one of the lower third of the spectrum, one of all of it."""
 
-    def __init__(self, n_ffts: tuple[int, ...] = (512, 1024, 2048), periods: tuple[int, ...] = (2, 3, 5)) -> None:
+    def __init__(self, bins: int) -> None:
         super().__init__()
-        self.members = nn.ModuleList(
-            [*(SpectralDiscriminator(n) for n in n_ffts), *(PeriodDiscriminator(p) for p in periods)]
-        )
+        members = [PatchDiscriminator(), FrameDiscriminator(0, bins // 3), FrameDiscriminator(0, bins)]
+        self.members = nn.ModuleList(members)
 
-    def forward(self, wave: Tensor) -> list[tuple[Tensor, list[Tensor]]]:
-        """Judge wave [B, 1, N]."""
-        return [member(wave) for member in self.members]
+    def forward(self, spectrogram: Tensor) -> list[Judgement]:
+        """Judge a spectrogram [B, T, bins]."""
+        return [member(spectrogram) for member in self.members]
 
 
-def discriminator_loss(real: list, fake: list) -> Tensor:
-    """Hinge loss of the scores of real and of rebuilt audio, averaged over the members."""
-    terms = [nn.functional.relu(1 - r).mean() + nn.functional.relu(1 + f).mean() for (r, _), (f, _) in zip(real, fake)]
+def discriminator_loss(real: list[Judgement], fake: list[Judgement]) -> Tensor:
+    """Hinge loss of the scores of true and of rebuilt spectrograms, averaged over the members."""
+    pairs = zip(real, fake, strict=True)
+    terms = [nn.functional.relu(1 - r).mean() + nn.functional.relu(1 + f).mean() for (r, _), (f, _) in pairs]
     return torch.stack(terms).mean()
 
 
-def adversarial_loss(fake: list) -> Tensor:
+def adversarial_loss(fake: list[Judgement]) -> Tensor:
     """What the generator minimises: −score, averaged over the members."""
     return torch.stack([-scores.mean() for scores, _ in fake]).mean()
 
 
-def feature_loss(real: list, fake: list) -> Tensor:
-    """Mean relative L1 distance of the members' features (EnCodec, eq. 2)."""
+def feature_loss(real: list[Judgement], fake: list[Judgement]) -> Tensor:
+    """Mean relative L1 distance of the members' features."""
     terms = []
     for (_, real_features), (_, fake_features) in zip(real, fake, strict=True):
         for r, f in zip(real_features, fake_features, strict=True):
             terms.append((r.detach() - f).abs().mean() / (r.detach().abs().mean() + 1e-4))
     return torch.stack(terms).mean()
+
+
+def _through(layers: nn.ModuleList, score: nn.Module, x: Tensor) -> Judgement:
+    features = []
+    for layer in layers:
+        x = nn.functional.leaky_relu(layer(x), 0.1)
+        features.append(x)
+    return score(x), features

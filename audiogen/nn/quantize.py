@@ -62,9 +62,9 @@ class ResidualVectorQuantizer(nn.Module):
 class CodebookLearner(nn.Module):
     """Moves a quantiser's vectors by the exponential average of what they are nearest to; no gradient.
 
-    For the first `start_after` batches it only gathers vectors; then k-means on them starts every codebook. A code whose
-    average count falls below `dead_usage` is replaced by an input vector. Its buffers are training state, not part of a
-    codec's bundle.
+    For the first `start_after` batches it only gathers vectors; then k-means on them starts every codebook. A code
+    whose average count falls below `dead_usage` is replaced by an input vector. Its buffers are training state, not
+    part of a codec's bundle.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Spectra for losses and measures: mel scales, and distances between waves."""
+"""Spectra for losses and measures: mel filters and log-mel spectrograms."""
 
 import math
 from functools import cache
@@ -26,12 +26,6 @@ def spectrum(wave: Tensor, n_fft: int, hop_length: int) -> Tensor:
 def magnitude(spectrum: Tensor) -> Tensor:
     """|spectrum|, with a gradient that stays finite at zero."""
     return (spectrum.real.square() + spectrum.imag.square() + 1e-9).sqrt()
-
-
-def compressed(spectrum: Tensor, power: float = 0.3) -> Tensor:
-    """The spectrum with its magnitude raised to `power` and its phase kept, as real and imaginary parts [2, …]."""
-    scale = magnitude(spectrum).pow(power - 1)
-    return torch.stack([spectrum.real * scale, spectrum.imag * scale])
 
 
 def log_mel(magnitudes: Tensor, sample_rate: int, num_mels: int) -> Tensor:

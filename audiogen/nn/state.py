@@ -29,7 +29,7 @@ class State:
         return self.map(lambda tensor: tensor.index_select(0, index.to(tensor.device)))
 
     def reset(self, mask: Tensor) -> Self:
-        """The sessions where `mask` [B] is true back to a fresh stream: zeros everywhere, which every layer starts from."""
+        """The sessions where `mask` [B] is true back to a fresh stream: every layer starts from zeros."""
         return self.map(lambda tensor: tensor.masked_fill(mask.view(-1, *[1] * (tensor.dim() - 1)), 0))
 
     def to(self, *args: Any, **kwargs: Any) -> Self:

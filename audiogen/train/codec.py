@@ -1,4 +1,4 @@
-"""How a codec is trained: spectral and waveform reconstruction, then adversarial and feature losses on top.
+"""How the magnitude codec is trained: spectral reconstruction, then adversarial and feature losses on top.
 
 Each batch draws how many codebooks are used (so that one codec serves several bitrates) and whether the first one is
 merged (so that the codes VALL-E R works with decode well too).
@@ -12,31 +12,28 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from audiogen.nn.discriminators import Discriminators, adversarial_loss, discriminator_loss, feature_loss
-from audiogen.nn.quantize import CodebookLearner
-from audiogen.nn.spectral import compressed, log_mel, magnitude, spectrum
+from audiogen.nn.quantize import CodebookLearner, Quantized
+from audiogen.nn.spectral import log_mel, magnitude, mel_filters, spectrum
 from audiogen.train.loop import TrainConfig, adamw
-
-SCALES = {256: 32, 512: 64, 1024: 80, 2048: 120}
 
 
 @dataclass
 class CodecTrainConfig:
     """Loss weights and schedule of codec training.
 
-    The discriminators, the dearest part on a CPU, see the first `judged_rows` segments of a batch.
-    `decoder_only` trains the decoder against frozen encoder and codebooks: the codes, and what was trained on them,
-    stay valid.
+    The discriminators see the first `judged_rows` segments of a batch. `decoder_only` trains the decoder against frozen
+    encoder and codebooks: the codes, and what was trained on them, stay valid.
     """
 
-    mel_weight: float = 30.0
-    complex_weight: float = 30.0
-    wave_weight: float = 10.0
-    commitment_weight: float = 5.0
-    adversarial_weight: float = 1.0
-    feature_weight: float = 5.0
+    log_weight: float = 10.0
+    power_weight: float = 10.0
+    mel_weight: float = 10.0
+    commitment_weight: float = 0.1
+    adversarial_weight: float = 0.5
+    feature_weight: float = 2.0
     adversarial_from: int = 4000
     judged_rows: int = 4
-    start_codebooks_after: int = 200
+    start_codebooks_after: int = 40
     used_codebooks: list[int] = field(default_factory=lambda: [2, 4, 8, 8, 8])
     merge_probability: float = 0.4
     decoder_only: bool = False
@@ -45,10 +42,13 @@ class CodecTrainConfig:
 class CodecObjective:
     """A codec with `forward(wave, used, merge)`, its codebook learner and its discriminators."""
 
-    def __init__(self, codec: nn.Module, config: CodecTrainConfig, sample_rate: int) -> None:
-        self.config, self.sample_rate = config, sample_rate
+    def __init__(self, codec: nn.Module, config: CodecTrainConfig) -> None:
+        self.config, self.codec_config = config, codec.config
         learner = CodebookLearner(codec.quantizer, 0 if config.decoder_only else config.start_codebooks_after)
-        self.modules = {"codec": codec, "learner": learner, "discriminators": Discriminators()}
+        bins = codec.config.n_fft // 2 + 1
+        self.modules = {"codec": codec, "learner": learner, "discriminators": Discriminators(bins)}
+        self.weights = loudness_weights(bins, codec.config.sample_rate)
+        self.filters = mel_filters(codec.config.sample_rate, codec.config.n_fft, 80)
         if config.decoder_only:
             codec.encoder.requires_grad_(False)
 
@@ -57,16 +57,15 @@ class CodecObjective:
         return {name: adamw(self.modules[name], config, beta1=0.8) for name in ("codec", "discriminators")}
 
     def losses(self, batch: Tensor, step: int) -> Iterator[tuple[str, Tensor, dict[str, float]]]:
-        """Discriminator's loss (once it has begun), then the codec's, for a batch [B, 1, N]."""
-        rebuilt, quantized, latents = self._reconstruct(batch)
+        """Discriminators' loss (once they have begun), then the codec's, for a batch [B, 1, N]."""
+        rebuilt, true, quantized = self._reconstruct(batch)
         adversarial = step > self.config.adversarial_from
-        discriminators = self.modules["discriminators"]
-        rows = slice(self.config.judged_rows)
+        discriminators, rows = self.modules["discriminators"], slice(self.config.judged_rows)
         if adversarial:
-            real = discriminators(batch[rows])
+            real = discriminators(true[rows])
             loss = discriminator_loss(real, discriminators(rebuilt[rows].detach()))
             yield "discriminators", loss, {"discriminator": loss.item()}
-        parts = reconstruction_losses(rebuilt[:, 0], batch[:, 0], self.sample_rate)
+        parts = self.reconstruction(rebuilt, true)
         if quantized is not None and not self.config.decoder_only:
             parts["commitment"] = quantized.commitment
         if adversarial:
@@ -75,41 +74,49 @@ class CodecObjective:
         loss = sum(getattr(self.config, f"{name}_weight") * part for name, part in parts.items())
         figures = {name: part.item() for name, part in parts.items()}
         if quantized is not None:
-            figures["perplexity/first"] = perplexity(quantized.codes[:, 0], 1024)
-            figures["perplexity/last"] = perplexity(quantized.codes[:, -1], 1024)
+            figures["perplexity/first"] = perplexity(quantized.codes[:, 0], self.codec_config.codebook_size)
+            figures["perplexity/last"] = perplexity(quantized.codes[:, -1], self.codec_config.codebook_size)
         yield "codec", loss, figures
 
-    def _reconstruct(self, batch: Tensor) -> tuple[Tensor, object, Tensor]:
+    def reconstruction(self, rebuilt: Tensor, true: Tensor) -> dict[str, Tensor]:
+        """L1 distances of log-magnitudes [B, T, bins]: as they are, as magnitude^0.3, and in mel bands."""
+        a, b = rebuilt.expm1() * self.codec_config.floor, true.expm1() * self.codec_config.floor
+        mel = [(self.filters @ x.transpose(1, 2) + 1e-4).log() for x in (a, b)]
+        power = ((a + 1e-4).pow(0.3) - (b + 1e-4).pow(0.3)).abs()
+        return {
+            "log": ((rebuilt - true).abs() * self.weights).mean(),
+            "power": (power * self.weights).mean(),
+            "mel": (mel[0] - mel[1]).abs().mean(),
+        }
+
+    def _reconstruct(self, batch: Tensor) -> tuple[Tensor, Tensor, Quantized | None]:
         """One pass through the codec, unquantised until the codebooks have started; moves them after."""
         codec, learner = self.modules["codec"], self.modules["learner"]
-        quantizer = codec.module.quantizer
+        quantizer = codec.quantizer
         if not learner.started:
-            rebuilt, _, latents = codec(batch, None)
+            rebuilt, true, _, latents = codec(batch, None)
             learner.gather(quantizer, latents)
-            return rebuilt, None, latents
+            return rebuilt, true, None
         options = self.config.used_codebooks
         used = options[int(torch.randint(len(options), ()))]
         merge = 2 if torch.rand(()) < self.config.merge_probability else 1
-        rebuilt, quantized, latents = codec(batch, used, merge)
+        rebuilt, true, quantized, _ = codec(batch, used, merge)
         if not self.config.decoder_only:
             learner.update(quantizer, quantized)
-        return rebuilt, quantized, latents
+        return rebuilt, true, quantized
+
+
+def loudness_weights(bins: int, sample_rate: int) -> Tensor:
+    """Weights [bins] of mean 1 that count each critical band alike: 1 / equivalent rectangular bandwidth."""
+    hertz = torch.linspace(0, sample_rate / 2, bins)
+    weights = 1 / (24.7 * (4.37 * hertz / 1000 + 1))  # Glasberg and Moore 1990
+    return weights / weights.mean()
 
 
 def reconstruction_losses(rebuilt: Tensor, wave: Tensor, sample_rate: int) -> dict[str, Tensor]:
-    """L1 between waves [B, N]: log-mel at four scales, compressed complex spectra at two of them, and samples."""
-    mel, complex_ = [], []
-    for n_fft, num_mels in SCALES.items():
-        ours, theirs = (spectrum(x, n_fft, n_fft // 4) for x in (rebuilt, wave))
-        a, b = (log_mel(magnitude(x), sample_rate, num_mels) for x in (ours, theirs))
-        mel.append((a - b).abs().mean())
-        if n_fft in (512, 2048):
-            complex_.append((compressed(ours) - compressed(theirs)).abs().mean())
-    return {
-        "mel": torch.stack(mel).mean(),
-        "complex": torch.stack(complex_).mean(),
-        "wave": (rebuilt - wave).abs().mean(),
-    }
+    """Mean absolute difference of the log-mel spectrograms of waves [B, N], for validation."""
+    ours, true = (log_mel(magnitude(spectrum(x, 1024, 256)), sample_rate, 80) for x in (rebuilt, wave))
+    return {"mel": (ours - true).abs().mean()}
 
 
 def perplexity(codes: Tensor, size: int) -> float:

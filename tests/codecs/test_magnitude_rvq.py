@@ -12,7 +12,7 @@ from audiogen.protocols import AudioTokens, Codec
 def codec():
     torch.manual_seed(0)
     tiny = {"encoder_dim": 16, "encoder_depth": 2, "decoder_dim": 24, "decoder_depth": 2, "latent_dim": 8}
-    return registry.build("codec", "stft_rvq", {**tiny, "codebook_size": 32}).eval().requires_grad_(False)
+    return registry.build("codec", "magnitude_rvq", {**tiny, "codebook_size": 32}).eval().requires_grad_(False)
 
 
 def wave_of(samples, rows=1, seed=0):
@@ -75,7 +75,7 @@ def test_merging_holds_the_first_codebook_and_takes_residuals_of_the_unmerged_in
     plain, merged = codec.encode(wave), codec.encode(wave, merge=2)
     assert merged.codes.shape[-1] == 12
     assert torch.equal(merged.codes[:, 0, ::2], merged.codes[:, 0, 1::2])
-    latents, _ = codec.encoder(wave[:, 0], final=True)
+    _, _, _, latents = codec(wave, None)
     residual = latents - codec.quantizer.vectors[0][merged.codes[:, 0, : latents.shape[1]]]
     second = torch.cdist(residual, codec.quantizer.vectors[1]).argmin(-1)
     assert torch.equal(second[:, :10], merged.codes[:, 1, :10])
@@ -96,4 +96,4 @@ def test_fewer_codebooks_decode_too(codec):
 
 def test_a_window_that_is_no_multiple_of_the_hop_is_refused():
     with pytest.raises(AudiogenError, match="1000"):
-        registry.build("codec", "stft_rvq", {"n_fft": 1000})
+        registry.build("codec", "magnitude_rvq", {"n_fft": 1000})
