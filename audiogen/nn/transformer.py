@@ -46,7 +46,7 @@ class TransformerConfig:
 
 @dataclass
 class TransformerState(State):
-    """The cache of a stream: per layer rotated `keys` and `values` [B, H, capacity, D / H], of which `length` [B] are in use.
+    """The cache of a stream: rotated `keys` and `values` [B, H, capacity, D / H] per layer, `length` [B] of them in use.
 
     The buffers are preallocated and written in place, so a state that has been stepped replaces the one it came from.
     """
@@ -236,7 +236,7 @@ class StageNorm(nn.Module):
 
 
 def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn each pair of elements (d, d + D/2) of x [..., D] by its angle (rotary positions, arXiv 2104.09864 eq. 34)."""
+    """Turn each pair of elements (d, d + D/2) of x [..., D] by its angle (RoPE, arXiv 2104.09864 eq. 34)."""
     cos, sin = rotation
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
@@ -256,7 +256,7 @@ def prefix_mask(prefix: Tensor, lengths: Tensor, size: int) -> Tensor:
 
 
 def chunk_mask(prefix: Tensor, lengths: Tensor, queries: Tensor, keys: Tensor, chunk: int, context: int) -> Tensor:
-    """Who sees whom [B, Q, S] where tokens after a prefix come in chunks that see themselves and `context` chunks before.
+    """Who sees whom [B, Q, S] where what follows a prefix comes in chunks that see themselves and some before them.
 
     Args:
         prefix: Length of each row's prefix [B], which all see.
