@@ -79,11 +79,11 @@ class VallERConfig:
         return TransformerConfig(self.dim, self.heads, layers, self.feedforward, self.dropout, stages)
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class VoicePrompt:
     """A few seconds of a voice: `codes` [K, T] with the `phones` [P] that were said and their `durations` [P].
 
-    Durations count merged frames and sum to T / merge.
+    Durations count merged frames and sum to T / merge. Two prompts are the same only if they are one object.
     """
 
     codes: Tensor
@@ -93,7 +93,7 @@ class VoicePrompt:
 
 @dataclass
 class Utterance:
-    """What to say: `phones` [L], in the voice of `prompt`; `durations` [L] in merged frames preset the pointer's path."""
+    """What to say: `phones` [L] in the voice of `prompt`; `durations` [L] in merged frames preset the pointer's path."""
 
     phones: Tensor
     prompt: VoicePrompt | None = None
@@ -277,7 +277,8 @@ class VallER(nn.Module):
     def durations(self, state: SpeechState) -> list[Tensor]:
         """Merged frames spent so far on each phone of each utterance, prompts left out; zeros without the pointer."""
         ends = (state.coarse.phones == self.config.num_phones).int().argmax(1)
-        rows = zip(state.coarse.durations, state.first.tolist(), ends.tolist(), strict=True)
+        counts = state.coarse.durations * self.config.pointer
+        rows = zip(counts, state.first.tolist(), ends.tolist(), strict=True)
         return [durations[first:end] for durations, first, end in rows]
 
     def _check(self, utterance: Utterance) -> None:
@@ -334,7 +335,7 @@ class Coarse(nn.Module):
 
     def init_state(self, utterances: Sequence[Utterance], options: GenerateOptions) -> CoarseState:
         """Read texts and prompts."""
-        config, device = self.config, self.head.weight.device
+        config, device = self.config, self.codes.weight.device
         prompts = [utterance.prompt or no_prompt(config) for utterance in utterances]
         first = torch.tensor([len(prompt.phones) for prompt in prompts], device=device)
         phones, lengths = told_phones(utterances, config, device)

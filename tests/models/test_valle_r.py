@@ -26,10 +26,8 @@ class Batch:
 
 def model(**changes) -> VallER:
     torch.manual_seed(0)
-    small = dict(
-        dim=32, heads=2, feedforward=48, coarse_layers=2, fine_layers=2, chunk=4, context=1, window=24, dropout=0.0
-    )
-    return VallER(VallERConfig(CODEC, PHONES, **{**small, **changes})).eval()
+    small = dict(dim=32, heads=2, feedforward=48, coarse_layers=2, fine_layers=2, chunk=4, context=1, window=24)
+    return VallER(VallERConfig(CODEC, PHONES, dropout=0.0, **{**small, **changes})).eval()
 
 
 def codes_of(frames: int, merge: int = 2, seed: int = 0) -> Tensor:

@@ -57,9 +57,8 @@ def test_only_differences_of_positions_matter(model):
 def test_dropped_tokens_are_forgotten(model):
     x, where = torch.randn(1, 8, 32), positions(1, 8)
     _, state = model(x[:, :6], where[:, :6], torch.eye(6, dtype=torch.bool)[None], model.init_state(1, 8))
-    _, short = model(
-        x[:, [0, 1, 4, 5]], where[:, [0, 1, 4, 5]], torch.eye(4, dtype=torch.bool)[None], model.init_state(1, 8)
-    )
+    kept = [0, 1, 4, 5]
+    _, short = model(x[:, kept], where[:, kept], torch.eye(4, dtype=torch.bool)[None], model.init_state(1, 8))
     dropped = state.drop(torch.tensor([2]), torch.tensor([2])).copy(10)
     expected, _ = model(x[:, 6:], where[:, 6:], state=short)
     torch.testing.assert_close(model(x[:, 6:], where[:, 6:], state=dropped)[0], expected)
@@ -68,7 +67,7 @@ def test_dropped_tokens_are_forgotten(model):
 @torch.no_grad()
 def test_sessions_are_joined_and_selected(model):
     x, where = torch.randn(2, 5, 32), positions(2, 5)
-    both, state = model(x, where, state=model.init_state(2, 6))
+    _, state = model(x, where, state=model.init_state(2, 6))
     rows = [model(x[i : i + 1], where[:1], state=model.init_state(1, 6)) for i in range(2)]
     joined = TransformerState.cat([state for _, state in rows])
     token, at = torch.randn(2, 1, 32), positions(2, 1)
