@@ -11,7 +11,7 @@ from pathlib import Path
 
 from audiogen.errors import AudiogenError
 from audiogen.protocols import Stage
-from audiogen.recipes import codec, g2p
+from audiogen.recipes import aligner, asr, codec, g2p
 from audiogen.recipes.compose import compose_run
 from audiogen.recipes.runner import Span, run_stages
 from audiogen.recipes.settings import RunConfig
@@ -25,13 +25,18 @@ class Task:
     stages: Sequence[Stage]
 
 
-TASKS = {"codec": Task(codec.CodecRun, codec.STAGES), "g2p": Task(g2p.G2PRun, g2p.STAGES)}
+TASKS = {
+    "aligner": Task(aligner.AlignerRun, aligner.STAGES),
+    "asr": Task(asr.AsrRun, asr.STAGES),
+    "codec": Task(codec.CodecRun, codec.STAGES),
+    "g2p": Task(g2p.G2PRun, g2p.STAGES),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a recipe with Hydra overrides; returns the exit status, and prints what a person can mend as one line."""
     try:
-        run(_overrides(list(sys.argv[1:] if argv is None else argv)))
+        run(list(sys.argv[1:] if argv is None else argv))
     except AudiogenError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -41,23 +46,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run(overrides: list[str]) -> list[str]:
+def run(arguments: list[str]) -> list[str]:
     """Compose the settings and run the stages; returns the names of those that did work."""
-    config = compose_run(overrides, {name: task.settings for name, task in TASKS.items()})
+    config = compose_run(_overrides(arguments), {name: task.settings for name, task in TASKS.items()})
     span = Span(config.stage, config.stop_stage, config.force, config.keep)
     return run_stages(TASKS[config.task].stages, config, Path(config.exp_dir), span)
 
 
-def _overrides(argv: list[str]) -> list[str]:
+def _overrides(arguments: list[str]) -> list[str]:
     """Arguments with `--key value` and `--key=value` written as overrides."""
     overrides: list[str] = []
-    arguments = iter(argv)
-    for argument in arguments:
+    remaining = iter(arguments)
+    for argument in remaining:
         if not argument.startswith("--"):
             overrides.append(argument)
             continue
         key, given, value = argument[2:].partition("=")
-        value = value if given else next(arguments, None)
+        value = value if given else next(remaining, None)
         if value is None:
             raise AudiogenError(f"{argument} needs a value")
         overrides.append(f"{key.replace('-', '_')}={value}")

@@ -1,0 +1,108 @@
+"""Prepared speech: clips of several corpora at one rate in one corpus folder, made once so that training reads it fast.
+
+The result is a corpus in the manifest form of `audiogen.data.corpora`, so everything reads it as it reads any other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from audiogen import audio
+from audiogen.data.corpora import MANIFEST, load_cuts, read_wave
+from audiogen.recipes.items import do_items
+
+if TYPE_CHECKING:
+    from lhotse import CutSet, MonoCut
+
+_REPEATED = re.compile(r"(.+?)(?:\*(\d+))?")
+
+
+def prepare_speech(
+    splits: Mapping[str, Sequence[str]],
+    data_root: str,
+    sample_rate: int,
+    folder: Path,
+    min_duration: float,
+    max_duration: float,
+) -> None:
+    """Write the clips of each split as WAV files at `sample_rate` with one manifest, going on where a kill left off.
+
+    Args:
+        splits: Split → corpora; a corpus named as `name*3` is written once.
+        data_root: Where the corpora lie.
+        sample_rate: Rate of the files.
+        folder: Where `manifest.jsonl` and `audio/` go.
+        min_duration: Shorter clips are left out, seconds.
+        max_duration: Longer clips are left out of `train` and `valid`, seconds.
+    """
+    (folder / "audio").mkdir(exist_ok=True)
+    items = []
+    for split, names in splits.items():
+        longest = float("inf") if split == "test" else max_duration
+        for name in once(names):
+            cuts = load_cuts(name, data_root, split, min_duration, longest)
+            items += [(cut.id, (split, cut)) for cut in cuts]
+    do_items(items, folder / MANIFEST, lambda item: _write(folder, sample_rate, *item), "decoding")
+
+
+def prepared_cuts(folder: Path, split: str, corpora: Sequence[str] | None = None) -> CutSet:
+    """The prepared clips of a split: all, or those of `corpora`, where `name*3` gives each three times.
+
+    Raises:
+        AudiogenError: If there are none.
+    """
+    from lhotse import CutSet
+
+    cuts = load_cuts(str(folder.resolve()), split=split)
+    if corpora is None:
+        return cuts
+    chosen = []
+    for selector in corpora:
+        corpus = Path(_name(selector)).name
+        own = [cut for cut in cuts if cut.custom["corpus"] == corpus]
+        chosen += [cut if i == 0 else cut.with_id(f"{cut.id}-{i}") for i in range(_repeats(selector)) for cut in own]
+    return CutSet.from_cuts(chosen)
+
+
+def with_custom(cuts: CutSet, custom: Mapping[str, dict[str, Any]]) -> CutSet:
+    """The cuts whose clip `custom` has something for, with that in their `custom`."""
+    from lhotse import CutSet
+    from lhotse.utils import fastcopy
+
+    found = [(cut, custom[clip_id(cut)]) for cut in cuts if clip_id(cut) in custom]
+    return CutSet.from_cuts(fastcopy(cut, custom={**cut.custom, **values}) for cut, values in found)
+
+
+def clip_id(cut: MonoCut) -> str:
+    """The id of the prepared clip, the same for all its repetitions."""
+    return cut.supervisions[0].id
+
+
+def once(selectors: Sequence[str]) -> list[str]:
+    """The corpora that the selectors name, each once."""
+    return list(dict.fromkeys(map(_name, selectors)))
+
+
+def _name(selector: str) -> str:
+    """The corpus that `name` or `name*3` names."""
+    return _REPEATED.fullmatch(selector)[1]
+
+
+def _repeats(selector: str) -> int:
+    return int(_REPEATED.fullmatch(selector)[2] or 1)
+
+
+def _write(folder: Path, sample_rate: int, split: str, cut: MonoCut) -> dict[str, Any]:
+    """One clip as a file and its manifest row."""
+    path = f"audio/{cut.id}.wav"
+    audio.write(folder / path, read_wave(cut, sample_rate), sample_rate, "PCM_16")
+    supervision = cut.supervisions[0]
+    timings = {
+        tier + "s": [[item.symbol, item.start, item.end] for item in items]
+        for tier, items in (supervision.alignment or {}).items()
+    }
+    described = {"text": supervision.text, "speaker": supervision.speaker, "language": supervision.language}
+    return {"audio": path, "split": split, "corpus": cut.custom["corpus"], **described, **timings}
