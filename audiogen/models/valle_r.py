@@ -93,7 +93,7 @@ class VoicePrompt:
 
 @dataclass
 class Utterance:
-    """What to say: `phones` [L] in the voice of `prompt`; `durations` [L] in merged frames preset the pointer's path."""
+    """What to say: `phones` [L] in the voice of `prompt`; `durations` [L] in merged frames preset the path."""
 
     phones: Tensor
     prompt: VoicePrompt | None = None

@@ -46,7 +46,7 @@ class TransformerConfig:
 
 @dataclass
 class TransformerState(State):
-    """The cache of a stream: rotated `keys` and `values` [B, H, capacity, D / H] per layer, `length` [B] of them in use.
+    """The cache of a stream: rotated `keys` and `values` [B, H, capacity, D / H] per layer, `length` [B] in use.
 
     The buffers are preallocated and written in place, so a state that has been stepped replaces the one it came from.
     """

@@ -1,4 +1,4 @@
-"""The speaker: the same speech whole and streamed, long text in sentences, phones with times, voices from recordings."""
+"""The speaker: the same speech whole and streamed, long text in sentences, timed phones, voices from recordings."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
