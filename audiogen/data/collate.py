@@ -5,7 +5,7 @@ Models use the fields of a batch and do not import this module. Rows are padded 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -109,7 +109,7 @@ class RecognitionCollate:
 
 
 class AcousticCollate:
-    """Makes an `AcousticBatch` of cuts with phone timings; nothing in it is random."""
+    """Makes an `AcousticBatch` of cuts with phone timings."""
 
     def __init__(
         self,
@@ -117,6 +117,7 @@ class AcousticCollate:
         frame_rate: float,
         merge: int = 2,
         inventory: PhoneInventory = INVENTORY,
+        join: float = 0.0,
     ) -> None:
         """Choose where codes come from.
 
@@ -125,12 +126,17 @@ class AcousticCollate:
             frame_rate: Frames of the codec a second.
             merge: Frames that share a code of the first codebook.
             inventory: Gives the phones their ids.
+            join: Chance that the clips of a batch are joined in pairs of one speaker: so a model that goes on in the
+                voice of what was said before learns it from other sentences than that one.
         """
         self._codes_of, self._frame_rate, self._merge, self._inventory = codes_of, frame_rate, merge, inventory
+        self._join = join
 
     def __call__(self, cuts: CutSet, generator: torch.Generator) -> AcousticBatch:
         """The batch of some cuts."""
         rows = [self._row(cut) for cut in cuts]
+        if torch.rand((), generator=generator) < self._join:
+            rows = _joined(rows, [cut.supervisions[0].speaker for cut in cuts])
         codes, phones, counts = ([row[i] for row in rows] for i in range(3))
         return AcousticBatch(
             pad_sequence(codes, batch_first=True).transpose(1, 2),
@@ -154,3 +160,14 @@ class AcousticCollate:
 
 def _lengths(rows: list[Tensor]) -> Tensor:
     return torch.tensor([len(row) for row in rows])
+
+
+def _joined(rows: Sequence[tuple[Tensor, ...]], speakers: Sequence[str]) -> list[tuple[Tensor, ...]]:
+    """Rows of tensors with the two of each pair of one speaker made one; who has no partner stays alone."""
+    joined, waiting = [], {}
+    for row, speaker in zip(rows, speakers, strict=True):
+        if speaker in waiting:
+            joined.append(tuple(map(torch.cat, zip(waiting.pop(speaker), row, strict=True))))
+        else:
+            waiting[speaker] = row
+    return [*joined, *waiting.values()]

@@ -59,3 +59,18 @@ def test_clips_without_timings(cuts):
         AcousticCollate(lambda cut: torch.zeros(8, 20), frame_rate=75)(cuts, torch.Generator())
     batch = RecognitionCollate(labels_of, inventory=INVENTORY)(cuts, torch.Generator())
     assert (batch.frame_labels[0] == -1).all() and (batch.frame_labels[1] >= 0).any()
+
+
+def test_clips_of_a_speaker_are_joined_in_pairs(cuts):
+    def codes_of(cut):
+        return torch.full((8, 2 * round(cut.duration * 37.5)), int(cut.id[-1]))
+
+    for number, cut in enumerate(cuts):
+        cut.supervisions[0].speaker = "ann" if number != 1 else "bob"
+    alone = AcousticCollate(codes_of, frame_rate=75)(cuts, torch.Generator())
+    batch = AcousticCollate(codes_of, frame_rate=75, join=1.0)(cuts, torch.Generator())
+    first, last = alone.lengths[0], alone.lengths[2]
+    assert batch.lengths.tolist() == [first + last, alone.lengths[1]]
+    assert torch.equal(batch.codes[0], torch.cat([alone.codes[0, :, :first], alone.codes[2, :, :last]], 1))
+    assert (batch.durations.sum(1) == batch.lengths // 2).all()
+    assert batch.phone_lengths[0] == alone.phone_lengths[0] + alone.phone_lengths[2]
