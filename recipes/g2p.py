@@ -150,10 +150,7 @@ def _split(word: str, config: G2PRun) -> str:
 
 def _spelling() -> Spelling:
     """All letters and phones of the dictionary, in a fixed order."""
-    lexicon = cmudict()
-    words = lexicon.words()
-    letters = sorted(set().union(*words))
-    return Spelling("".join(letters), sorted({phone for word in words for phone in lexicon.get(word)}))
+    return Spelling("".join(sorted(set().union(*cmudict().words()))), sorted(cmudict().phones()))
 
 
 def _words(config: G2PRun, split: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""English words to phones: the dictionary, its inflections and compounds, and a small network for what is left."""
+"""English words to phones: the dictionary, inflections of its words, and a small network for what is left."""
 
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
@@ -11,9 +11,8 @@ if TYPE_CHECKING:
     from audiogen.text.neural import NeuralG2P
 
 BREAKS = frozenset(",.?!;:")
-_VOICELESS = frozenset("p t k f θ".split())
 _SIBILANTS = frozenset("s z ʃ ʒ tʃ dʒ".split())
-_SHORTEST_PART = 4
+_VOICELESS = frozenset("p t k f θ s ʃ tʃ".split())
 
 
 class EnglishG2P:
@@ -48,7 +47,7 @@ class EnglishG2P:
             if token in BREAKS:
                 spoken.append((token, [SILENCE]))
                 continue
-            following = tokens[index + 1] if index + 1 < len(tokens) else ""
+            following = tokens[index + 1] if index + 1 < len(tokens) else "."
             previous = tokens[index - 1] if index else ""
             spoken.append((token, self._in_context(previous, token, following)))
         return spoken
@@ -58,17 +57,17 @@ class EnglishG2P:
         return list(self._cached_word(word))
 
     def known(self, word: str) -> list[str] | None:
-        """The phones of a word in the dictionary, or an inflection, a compound or an abbreviation made from it."""
-        ways = (self.lexicon.get, self._possessive, self._inflected, self._compound, self._spelled)
+        """The phones of a word in the dictionary, or an inflection of one, or an abbreviation to be spelled."""
+        ways = (self.lexicon.get, self._possessive, self._inflected, self._spelled)
         return next((phones for way in ways if (phones := way(word))), None)
 
     def _in_context(self, previous: str, word: str, following: str) -> list[str]:
-        if word == "the" and following and following not in BREAKS and is_vowel(self.word(following)[0]):
+        if word == "the" and following not in BREAKS and any(map(is_vowel, self.word(following)[:1])):
             return ["ð", "i"]
         return heteronyms.say(previous, word) or self.word(word)
 
     def _say(self, word: str) -> tuple[str, ...]:
-        return tuple(self.known(word) or self.network.say([word])[0])
+        return tuple(self.known(word) or self.network.say([word])[0] or self._letters(word))
 
     def _possessive(self, word: str) -> list[str] | None:
         if word.endswith("'"):
@@ -86,18 +85,11 @@ class EnglishG2P:
                         return attach(phones)
         return None
 
-    def _compound(self, word: str) -> list[str] | None:
-        """Two known words written as one: the second yields its primary stress to the first."""
-        for cut in range(len(word) - _SHORTEST_PART, _SHORTEST_PART - 1, -1):
-            first, second = self.lexicon.get(word[:cut]), self.lexicon.get(word[cut:])
-            if first and second:
-                return first + ["ˌ" + phone[1:] if phone[0] == "ˈ" else phone for phone in second]
-        return None
-
     def _spelled(self, word: str) -> list[str] | None:
         """A word that no vowel makes sayable, letter by letter."""
-        if any(letter in "aeiouy" for letter in word):
-            return None
+        return None if any(letter in "aeiouy" for letter in word) else self._letters(word)
+
+    def _letters(self, word: str) -> list[str]:
         return [phone for letter in word for phone in self.lexicon.get(letter) or []]
 
 
@@ -111,15 +103,17 @@ def _tokens(text: str) -> list[str]:
 def _with_s(stem: list[str]) -> list[str]:
     """Plural, possessive or third person: s, z or ɪz by the last sound."""
     last = stem[-1]
-    return stem + (["ɪ", "z"] if last in _SIBILANTS else ["s"] if last in _VOICELESS else ["z"])
+    if last in _SIBILANTS:
+        return [*stem, "ɪ", "z"]
+    return [*stem, "s" if last in _VOICELESS else "z"]
 
 
 def _with_ed(stem: list[str]) -> list[str]:
     """Past tense: t, d or ɪd by the last sound."""
     last = stem[-1]
-    return stem + (
-        ["ɪ", "d"] if last in "td" else ["t"] if last in _VOICELESS | _SIBILANTS - {"z", "ʒ", "dʒ"} else ["d"]
-    )
+    if last in ("t", "d"):
+        return [*stem, "ɪ", "d"]
+    return [*stem, "t" if last in _VOICELESS else "d"]
 
 
 _SUFFIXES = (

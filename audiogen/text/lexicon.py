@@ -33,6 +33,11 @@ class Lexicon:
         """Every word, in the dictionary's order."""
         return list(self._entries)
 
+    def phones(self) -> set[str]:
+        """Every phone that occurs."""
+        symbols = {symbol for ways in self._entries.values() for way in ways for symbol in way.split()}
+        return set(map(from_arpabet, symbols))
+
     def pronunciations(self, word: str) -> list[list[str]]:
         """All pronunciations of `word` in phones of the inventory; none if it is unknown."""
         return [[from_arpabet(symbol) for symbol in symbols.split()] for symbols in self._entries.get(word, [])]

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from audiogen.checkpoint import load_bundle
+from audiogen.text.phones import is_reduced, is_vowel, split_stress, stressed
 
 
 class NeuralG2P:
@@ -61,4 +62,20 @@ def say(model: nn.Module, spelling: Spelling, words: Sequence[str]) -> list[list
     letters = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=len(spelling.letters))
     with torch.inference_mode():
         said = model.pronounce(letters, lengths)
-    return [[spelling.phones[index] for index in phones] for phones in said]
+    return [_with_one_primary_stress([spelling.phones[index] for index in phones]) for phones in said]
+
+
+def _with_one_primary_stress(phones: list[str]) -> list[str]:
+    """As nearly every word has it; slots are decided independently, so a network may say none or two.
+
+    The first stays and others become secondary; where there is none, the likeliest vowel gets it: one with secondary
+    stress, else one that is not reduced, else any.
+    """
+    primary = [index for index, phone in enumerate(phones) if split_stress(phone)[0] == "ˈ"]
+    vowels = [index for index, phone in enumerate(phones) if is_vowel(phone)]
+    if not primary and vowels:
+        first = min(vowels, key=lambda index: (split_stress(phones[index])[0] != "ˌ", is_reduced(phones[index])))
+        phones[first] = stressed(phones[first])
+    for index in primary[1:]:
+        phones[index] = f"ˌ{phones[index][1:]}"
+    return phones

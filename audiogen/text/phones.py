@@ -27,6 +27,7 @@ _ARPABET = {
 }  # fmt: skip
 _ARPABET_STRESS = {"0": "", "1": "ˈ", "2": "ˌ"}
 _REDUCED = {"ʌ": "ə", "ɝ": "ɚ"}
+_FULL = {reduced: full for full, reduced in _REDUCED.items()}
 
 
 class PhoneInventory:
@@ -68,7 +69,7 @@ class PhoneInventory:
         try:
             return [self._ids[phone] for phone in phones]
         except KeyError as error:
-            raise AudiogenError(f"{error.args[0]!r} is no phone of this inventory: {' '.join(self.symbols)}") from None
+            raise AudiogenError(f"{error.args[0]!r} is no phone of this inventory; known: {self._listed}") from None
 
     def decode(self, ids: Iterable[int]) -> list[str]:
         """The symbols of `ids`."""
@@ -117,9 +118,12 @@ class PhoneInventory:
             candidate = ipa[position : position + length]
             if candidate in self._ids:
                 return candidate
-        raise AudiogenError(
-            f"{ipa[position : position + 20]!r} begins with no known phone; known: {' '.join(self.symbols)}"
-        )
+        raise AudiogenError(f"{ipa[position : position + 20]!r} begins with no known phone; known: {self._listed}")
+
+    @property
+    def _listed(self) -> str:
+        """The phones without their stressed variants, for an error."""
+        return " ".join(symbol for symbol in self.symbols if not symbol.startswith(STRESS_MARKS))
 
 
 _IGNORED = str.maketrans("", "", "ː͡ˑ‿")
@@ -133,6 +137,17 @@ def split_stress(phone: str) -> tuple[str, str]:
 def is_vowel(phone: str) -> bool:
     """Whether `phone`, with or without stress, is a vowel of the default inventory."""
     return split_stress(phone)[1] in _VOWELS
+
+
+def stressed(vowel: str) -> str:
+    """`vowel` with primary stress; the two reduced ones become full: `"ə"` → `"ˈʌ"`."""
+    base = split_stress(vowel)[1]
+    return "ˈ" + _FULL.get(base, base)
+
+
+def is_reduced(phone: str) -> bool:
+    """Whether `phone` is a vowel that only occurs unstressed in English."""
+    return phone in _FULL
 
 
 def from_arpabet(symbol: str) -> str:

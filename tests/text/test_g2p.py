@@ -58,7 +58,6 @@ def test_words_and_breaks(g2p: EnglishG2P):
         ("dogs'", "d ˈɔ ɡ z"),
         ("disembarking", "d ɪ s ɛ m b ˈɑ ɹ k ɪ ŋ"),
         ("waterfront", "w ˈɔ t ɚ f ɹ ˌʌ n t"),
-        ("snowbridge", "s n ˈoʊ b ɹ ˌɪ dʒ"),  # compound
         ("xkcd", "ˈɛ k s k ˈeɪ s ˈi d ˈi"),  # spelled
     ],
 )
@@ -86,6 +85,16 @@ def test_the_network_is_read_only_for_an_unknown_word(tiny_bundle: Path):
     assert g2p.word("zorblattish")
     assert "network" in vars(g2p)
     assert set(g2p.word("zorblattish")) <= set(INVENTORY.symbols)
+
+
+def test_a_word_has_one_primary_stress():
+    from audiogen.text.neural import _with_one_primary_stress as settle
+
+    assert settle("k ˈæ t ˈɪ ŋ".split()) == "k ˈæ t ˌɪ ŋ".split()
+    assert settle("k ə t ˌɪ ŋ".split()) == "k ə t ˈɪ ŋ".split()
+    assert settle("k ə t i".split()) == "k ə t ˈi".split()
+    assert settle("k ə".split()) == "k ˈʌ".split()
+    assert settle(["k"]) == ["k"]
 
 
 def test_the_shipped_network_says_unknown_words(g2p: EnglishG2P):
