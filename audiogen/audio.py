@@ -5,7 +5,6 @@ rate, length and values.
 """
 
 import io
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,10 +15,12 @@ import torch
 from torch import Tensor
 
 from audiogen.errors import AudiogenError
+from audiogen.files import check_writable, whole
 
 MAX_MINUTES = 60.0
 MAX_CHANNELS = 2
 SAMPLE_RATES = range(4_000, 192_001)
+WRITTEN = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG"}
 
 
 def check(path: str | Path, max_minutes: float = MAX_MINUTES) -> soundfile._SoundFileInfo:
@@ -116,21 +117,24 @@ def blocks(
                 yield torch.from_numpy(out.copy())[None]
 
 
+def check_target(path: str | Path) -> Path:
+    """`path`, if a sound file can be written there.
+
+    Raises:
+        AudiogenError: If its ending is none we write, or see `files.check_writable`.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in WRITTEN:
+        raise AudiogenError(f"cannot write {path.name!r}: the name must end in {', '.join(WRITTEN)}")
+    return check_writable(path)
+
+
 def write(path: str | Path, wave: Tensor, sample_rate: int, subtype: str | None = None) -> None:
     """Write `wave` [C, N] or [N] in the format of the file's ending (wav, flac, ogg), whole or not at all."""
-    path = Path(path)
-    formats = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG"}
-    if path.suffix.lower() not in formats:
-        raise AudiogenError(f"cannot write {path.name!r}: the name must end in {', '.join(formats)}")
-    if not path.parent.is_dir():
-        raise AudiogenError(f"cannot write {path}: the folder {path.parent} does not exist")
+    path = check_target(path)
     samples = wave.detach().cpu().float().clamp(-1, 1).reshape(-1, wave.shape[-1]).T.numpy()
-    staging = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        soundfile.write(str(staging), samples, sample_rate, subtype=subtype, format=formats[path.suffix.lower()])
-        staging.replace(path)
-    finally:
-        staging.unlink(missing_ok=True)
+    with whole(path) as staging:
+        soundfile.write(str(staging), samples, sample_rate, subtype=subtype, format=WRITTEN[path.suffix.lower()])
 
 
 def to_bytes(

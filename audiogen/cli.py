@@ -52,7 +52,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"audiogen {__version__}")
     parser.add_argument("--debug", action="store_true", help="show where an error came from (any command)")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_say, _add_transcribe, _add_codec, _add_models, _add_demo, _add_serve, _add_run, _add_measures):
+    for add in (
+        _add_say,
+        _add_transcribe,
+        _add_codec,
+        _add_models,
+        _add_demo,
+        _add_serve,
+        _add_run,
+        _add_bench,
+        _add_score,
+    ):
         add(commands)
     return parser
 
@@ -186,15 +196,54 @@ def _add_run(commands: Any) -> None:
         "run",
         "run a recipe, from its data to its scores",
         """
-audiogen run recipe=codec exp_dir=exp/codec
-audiogen run recipe=codec exp_dir=exp/codec stage=train train.steps=1000
+audiogen run recipe=codec_default exp_dir=exp/codec
+audiogen run recipe=codec_default exp_dir=exp/codec stage=train train.steps=1000
 """,
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="the recipe and any of its settings")
 
 
-def _add_measures(commands: Any) -> None:
-    del commands
+def _add_bench(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "bench",
+        "measure how fast the models are on this machine",
+        """
+audiogen bench
+audiogen bench say --json speed.json
+audiogen bench codec --threads 1
+""",
+    )
+    parser.add_argument("what", nargs="*", metavar="WHAT", help="codec, say, transcribe (default: all of them)")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of torch (default: codec 1, others 2)")
+    _add_models_measured(parser)
+    _add_json(parser)
+
+
+def _add_score(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "score",
+        "measure how good the models are on held-out recordings",
+        """
+audiogen score codec --data-root data
+audiogen score transcribe --corpus kathleen_en fsdd_digits --limit 20 --json scores.json
+audiogen score say --sentences unseen.txt
+audiogen score prompts --sentences unseen.txt --corpus nonnative_en
+""",
+    )
+    parser.add_argument("what", metavar="WHAT", help="codec, transcribe, say, or prompts (other speakers' voices)")
+    parser.add_argument("--corpus", nargs="+", metavar="NAME", help="corpora, or folders of recordings")
+    parser.add_argument("--data-root", metavar="FOLDER", help="where the corpora lie (default: $AUDIOGEN_DATA)")
+    parser.add_argument("--sentences", metavar="FILE", help="what to say, a sentence a line; say and prompts need it")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most so many clips and sentences")
+    _add_models_measured(parser)
+    _add_json(parser)
+
+
+def _add_models_measured(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--codec", default=DEFAULT_CODEC, metavar="NAME", help="a codec (default: %(default)s)")
+    _add_pair(parser)
 
 
 def _add_pair(parser: argparse.ArgumentParser) -> None:

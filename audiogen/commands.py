@@ -4,12 +4,15 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -17,12 +20,14 @@ if TYPE_CHECKING:
     from audiogen.infer.speak import Speaker
 
 from audiogen import api, audio
-from audiogen.errors import AudiogenError
+from audiogen.errors import AudiogenError, unknown_name
 from audiogen.extras import require
 from audiogen.files import check_writable, write_json
 from audiogen.infer.listen import Listener, Partial, Transcript
+from audiogen.metrics.tables import Table as MeasuredTable
 
 STREAM_SECONDS = 0.32
+UNBROKEN = 240
 
 
 def say(options: argparse.Namespace) -> None:
@@ -36,9 +41,10 @@ def say(options: argparse.Namespace) -> None:
             "--stream writes raw sound; pipe it to a player, as in: … | aplay -t raw -f S16_LE -r 24000"
         )
     out = options.out or (None if options.stream else "speech.wav")
-    for path in (out, options.json):
-        if path is not None:
-            check_writable(path)
+    if out is not None:
+        audio.check_target(out)
+    if options.json is not None:
+        check_writable(options.json)
     text = sys.stdin.read() if options.text == "-" else options.text
     speaker = api.load(options.model, "acoustic")
     voice = options.voice
@@ -99,7 +105,7 @@ def models(options: argparse.Namespace) -> None:
     table = Table("name", "kind", "size", "languages", "licence", box=None, pad_edge=False, header_style="bold")
     for info in api.list_models():
         table.add_row(info.name, info.kind, f"{info.size / 2**20:.1f} MiB", ", ".join(info.languages), info.licence)
-    Console().print(table)
+    _console().print(table)
 
 
 def demo(options: argparse.Namespace) -> None:
@@ -125,6 +131,48 @@ def run(options: argparse.Namespace) -> None:
     from audiogen.recipes.run import run as run_recipe
 
     run_recipe(options.overrides)
+
+
+def bench(options: argparse.Namespace) -> None:
+    """Measure speed."""
+    from audiogen import bench as benches
+
+    threads = {} if options.threads is None else {"threads": options.threads}
+    measures = {
+        "codec": lambda: benches.bench_codec(options.codec, **threads),
+        "say": lambda: benches.bench_say(options.voice_model, **threads),
+        "transcribe": lambda: benches.bench_transcribe(options.recognizer, options.voice_model, **threads),
+    }
+    if options.threads is not None and options.threads < 1:
+        raise AudiogenError(f"--threads {options.threads}: at least 1 is needed")
+    for what in options.what:
+        if what not in measures:
+            raise unknown_name("benchmark", what, measures)
+    _measure([measures[what] for what in options.what or measures], options.json)
+
+
+def score(options: argparse.Namespace) -> None:
+    """Measure quality."""
+    given = {"data_root": options.data_root, "limit": options.limit}
+    corpus = {} if options.corpus is None else {"corpus": options.corpus[0]}
+    corpora = {} if options.corpus is None else {"corpora": options.corpus}
+    measures = {
+        "codec": lambda: _scores("codec").score_codec(options.codec, **corpus, **given),
+        "transcribe": lambda: _scores("transcribe").score_transcribe(options.recognizer, **corpora, **given),
+        "say": lambda: _scores("say").score_say(
+            _sentences(options), [options.voice_model], recognizer=options.recognizer, **corpus, **given
+        ),
+        "prompts": lambda: _scores("say").score_prompts(
+            _sentences(options), options.voice_model, data_root=options.data_root, **corpus
+        ),
+    }
+    if options.what not in measures:
+        raise unknown_name("score", options.what, measures)
+    _measure([measures[options.what]], options.json)
+
+
+def _scores(module: str) -> ModuleType:
+    return import_module(f"audiogen.score.{module}")
 
 
 def _pair(options: argparse.Namespace) -> "tuple[Speaker, Listener]":
@@ -160,3 +208,45 @@ def _speech_rows(seconds: float, taken: float, first: float) -> list[dict[str, A
         {"name": "real-time factor", "value": round(taken / seconds, 4), "unit": "x"},
         {"name": "first audio", "value": round(1000 * first, 1), "unit": "ms"},
     ]
+
+
+def _measure(measures: Iterable[Callable[[], MeasuredTable]], json_path: str | None) -> None:
+    """Make the tables one after the other, print each, and write the figures of all."""
+    if json_path is not None:
+        check_writable(json_path)
+    rows = []
+    for measure in measures:
+        table = measure()
+        rows += table.figures()
+        _print_table(table)
+    if json_path is not None:
+        write_json(json_path, {"rows": rows})
+
+
+def _print_table(table: MeasuredTable) -> None:
+    console = _console()
+    shown = Table(*table.headings(), box=None, pad_edge=False, header_style="dim")
+    for row in table.rows:
+        shown.add_row(*table.cells(row))
+    console.print(f"[bold]{escape(table.title)}[/]")
+    console.print(shown)
+    console.print(f"{escape(table.note)}\n", style="dim")
+
+
+def _console() -> Console:
+    """A console that breaks no line of a table that goes into a file."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else UNBROKEN)
+
+
+def _sentences(options: argparse.Namespace) -> list[str]:
+    """The sentences of `--sentences`, a line each."""
+    if options.sentences is None:
+        raise AudiogenError("--sentences FILE is needed: what to say, a sentence a line")
+    try:
+        text = Path(options.sentences).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise AudiogenError(f"cannot read the sentences in {options.sentences}: {error}") from None
+    sentences = [line.strip() for line in text.splitlines() if line.strip()]
+    if not sentences:
+        raise AudiogenError(f"{options.sentences} holds no sentence")
+    return sentences[: options.limit]

@@ -53,7 +53,8 @@ def tiny_bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `tiny-codec`, `tiny-voice` and `tiny-recognizer`, to read only."""
     folder = tmp_path_factory.mktemp("tiny")
     torch.manual_seed(0)
-    _save(folder / "tiny-codec", "codec", "magnitude_rvq", TINY_CODEC)
+    _save(folder / "tiny-codec", "codec", DEFAULT_CODEC, TINY_CODEC)
+    _save_voice(folder / "tiny-voice", folder / "tiny-codec")
     assets = {"tokenizer": CharTokenizer().to_dict(), "languages": ["en"]}
     _save(folder / "tiny-recognizer", "recognizer", "fastconformer_ctc", TINY_RECOGNIZER, assets=assets)
     return folder

@@ -1,5 +1,6 @@
 """The command line: what the commands do, and that every mistake is one clear line with nothing half-written."""
 
+import io
 import json
 import subprocess
 import sys
@@ -39,13 +40,13 @@ def test_help_is_instant_and_needs_no_torch():
 
 @pytest.mark.parametrize(
     "command",
-    [["say"], ["transcribe"], ["codec", "encode"], ["codec", "decode"], ["models"], ["demo"], ["serve"], ["run"]],
+    ["say", "transcribe", "codec encode", "codec decode", "models", "demo", "serve", "run", "bench", "score"],
 )
-def test_help_teaches_by_example(command: list[str], capsys: pytest.CaptureFixture[str]):
+def test_help_teaches_by_example(command: str, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as end:
-        main([*command, "--help"])
+        main([*command.split(), "--help"])
     assert end.value.code == 0
-    assert f"examples:\n  audiogen {' '.join(command)}" in capsys.readouterr().out
+    assert f"examples:\n  audiogen {command}" in capsys.readouterr().out
 
 
 def test_models_lists_what_there_is(tiny_codec_bundle: Path, tiny_recognizer_bundle: Path, capsys):
@@ -78,6 +79,64 @@ def test_transcribe_streams_to_the_same_text(tiny_recognizer_bundle: Path, sound
     whole = capsys.readouterr().out
     assert main(["transcribe", str(sound), "--model", "tiny-recognizer", "--stream"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == whole.strip("\n")
+
+
+def test_say_writes_sound_and_figures(tiny_voice_bundle: Path, tmp_path: Path):
+    out, figures = tmp_path / "hello.flac", tmp_path / "figures.json"
+    command = [
+        "say",
+        "Hello there.",
+        "--model",
+        "tiny-voice",
+        "--voice",
+        "bob",
+        "--out",
+        str(out),
+        "--json",
+        str(figures),
+    ]
+    assert main(command) == 0
+    info = audio.check(out)
+    rows = {row["name"]: row for row in json.loads(figures.read_text())["rows"]}
+    assert info.samplerate == 24_000 and rows["speech"]["value"] == pytest.approx(info.duration, abs=1e-3)
+    assert rows["first audio"]["unit"] == "ms" and rows["first audio"]["value"] > 0
+
+
+def test_say_streams_raw_sound(tiny_voice_bundle: Path, tmp_path: Path, monkeypatch, capfdbinary):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Hello there."))
+    assert main(["say", "-", "--model", "tiny-voice", "--stream", "--out", "hello.wav"]) == 0
+    streamed = np.frombuffer(capfdbinary.readouterr().out, "<i2")
+    kept, _ = soundfile.read("hello.wav", dtype="int16")
+    np.testing.assert_array_equal(streamed, kept)
+
+
+def test_another_seed_is_another_reading(tiny_voice_bundle: Path, tmp_path: Path):
+    def say(seed: int) -> bytes:
+        out = tmp_path / f"{seed}.wav"
+        assert main(["say", "Hello.", "--model", "tiny-voice", "--seed", str(seed), "--out", str(out)]) == 0
+        return out.read_bytes()
+
+    assert say(0) == say(0) != say(1)
+
+
+def test_the_demo_leaves_its_files(tiny_voice_bundle: Path, tiny_recognizer_bundle: Path, tmp_path: Path, capsys):
+    folder = tmp_path / "demo"
+    models = ["--voice-model", "tiny-voice", "--recognizer", "tiny-recognizer"]
+    assert main(["demo", *models, "--out", str(folder), "--text", "Hi."]) == 0
+    assert {path.name for path in folder.iterdir()} == {"speech.wav", "transcript.txt", "picture.png", "report.html"}
+    assert (folder / "picture.png").read_bytes().startswith(b"\x89PNG")
+    out = capsys.readouterr().out
+    assert all(figure in out for figure in ("first audio", "real-time factor", "word error rate"))
+
+
+def test_bench_writes_figures(tiny_voice_bundle: Path, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setattr("audiogen.bench.SENTENCES", ("Hi.",))
+    monkeypatch.setattr("audiogen.bench.REPEATS", 1)
+    figures = tmp_path / "speed.json"
+    assert main(["bench", "say", "--voice-model", "tiny-voice", "--json", str(figures)]) == 0
+    assert {"name", "value", "unit"} <= set(json.loads(figures.read_text())["rows"][0])
+    assert "first audio" in capsys.readouterr().out
 
 
 # What a person can do wrong.
@@ -208,3 +267,60 @@ def test_a_fault_of_our_own_is_one_line_and_with_debug_a_traceback(monkeypatch: 
     assert capsys.readouterr().err.count("\n") == 1
     assert main(["models", "--debug"]) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+EMPTY, HUGE = "", "word " * 20_000
+UNSPEAKABLE = {
+    EMPTY: "empty",
+    "   \n": "empty",
+    HUGE: "100,000 characters",
+    "😀🎉": "nothing to say",
+    "...": "nothing to say",
+}
+
+
+@pytest.mark.parametrize("text", [*UNSPEAKABLE, "你好世界", "שלום", "नमस्ते"])
+def test_unspeakable_text_is_refused(text: str, tiny_voice_bundle: Path, tmp_path: Path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    line = refuse(
+        capsys, "say", text, "--model", "tiny-voice", "--out", str(out / "a.wav"), "--json", str(out / "a.json")
+    )
+    assert UNSPEAKABLE.get(text, "") in line and len(line) < 300
+    assert not list(out.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--voice", "anm"], "did you mean 'ann'"),
+        (["--out", "a.mp4"], ".wav, .flac, .ogg"),
+        (["--out", "nowhere/a.wav"], "nowhere does not exist"),
+        (["--prompt", "me.wav"], "--transcript"),
+        (["--prompt", "me.wav", "--transcript", "me", "--voice", "ann"], "not both"),
+        (["--prompt", "me.wav", "--transcript", "me"], "me.wav: no such file"),
+        (["--seed", "one"], "invalid int value: 'one'"),
+        (["--sed", "1"], "--sed"),
+    ],
+)
+def test_wrong_options_of_say_are_refused(
+    options: list[str], said: str, tiny_voice_bundle, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.rglob("*"))
+    assert said in refuse(capsys, "say", "Hello.", "--model", "tiny-voice", *options)
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_voice_with_another_codec_is_refused(tiny_voice_bundle: Path, tmp_path: Path, capsys):
+    config = tiny_voice_bundle / "config.json"
+    described = json.loads(config.read_text())
+    described["codec"]["weights_sha256"] = "0" * 64
+    config.write_text(json.dumps(described))
+    line = refuse(capsys, "say", "Hello.", "--model", "tiny-voice", "--out", str(tmp_path / "a.wav"))
+    assert "another codec" in line
+
+
+@pytest.mark.parametrize(("command", "said"), [(["bench", "sya"], "say"), (["score", "codecs"], "codec")])
+def test_an_unknown_measure_is_refused(command: list[str], said: str, capsys):
+    assert f"did you mean {said!r}" in refuse(capsys, *command)

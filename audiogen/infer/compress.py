@@ -107,7 +107,7 @@ class FileCodec:
         Raises:
             AudiogenError: If `source` is no such file, is damaged, or comes from another codec.
         """
-        check_writable(target)
+        audio.check_target(target)
         tokens = self._read(Path(source))
         audio.write(target, self.decode(tokens), self.spec.sample_rate)
         return self._coded(tokens)

@@ -1,0 +1,145 @@
+"""The demonstration: speak a sentence, stream it back through the recogniser, and leave what one can hear and see."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from torch import Tensor
+
+from audiogen import audio
+from audiogen.errors import AudiogenError
+from audiogen.files import whole, write_text
+from audiogen.metrics.picture import TimedPhone, spectrogram_png
+from audiogen.metrics.report import Report
+from audiogen.metrics.text import word_error_rate
+from audiogen.metrics.timing import environment
+
+if TYPE_CHECKING:
+    from audiogen.infer.listen import Listener
+    from audiogen.infer.speak import Speaker
+
+WARM_UP = "Hello."
+CHUNK_SECONDS = 0.16
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """Speech and how long it took: wave [1, N], phones with times, seconds to the first chunk and in all."""
+
+    wave: Tensor
+    sample_rate: int
+    phones: list[TimedPhone]
+    first: float
+    taken: float
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return self.wave.shape[-1] / self.sample_rate
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was heard: (seconds of sound heard so far, text) whenever it changed, and how long it took in all."""
+
+    partials: list[tuple[float, str]]
+    taken: float
+
+    @property
+    def text(self) -> str:
+        """The final text."""
+        return self.partials[-1][1]
+
+
+def run_demo(speaker: "Speaker", listener: "Listener", text: str, folder: Path) -> None:
+    """Speak `text`, hear it back, print what happens and leave the files in `folder`.
+
+    The files are `speech.wav`, `transcript.txt` (the text as it streamed), `picture.png` and `report.html`.
+
+    Raises:
+        AudiogenError: If `folder` cannot be made, or for a text that cannot be spoken.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AudiogenError(f"cannot make the folder {folder}: {error.strerror}") from None
+    console = Console(highlight=False)
+    for _ in speaker.stream(WARM_UP):  # the first speech of a process also pays for memory and code to be set up
+        pass
+    console.print(f"[bold]speaking[/]   {escape(text)}")
+    spoken = _speak(speaker, text)
+    console.print("[bold]listening[/]")
+    heard = _listen(listener, spoken, console)
+    figures = _figures(text, spoken, heard)
+    _write(folder, text, spoken, heard, figures)
+    console.print(_table(figures))
+    console.print(f"[bold]left in {escape(str(folder))}[/]: speech.wav, transcript.txt, picture.png, report.html")
+
+
+def _speak(speaker: "Speaker", text: str) -> Spoken:
+    """Speak in a stream and take the time; the phones are those of the same speech made whole."""
+    begun, first, chunks = time.perf_counter(), None, []
+    for chunk in speaker.stream(text):
+        first = first or time.perf_counter() - begun
+        chunks.append(chunk)
+    taken = time.perf_counter() - begun
+    phones = speaker.synthesize(text).phones
+    return Spoken(torch.cat(chunks, dim=-1), speaker.sample_rate, phones, first, taken)
+
+
+def _listen(listener: "Listener", spoken: Spoken, console: Console) -> Heard:
+    """Stream the speech through the recogniser in small chunks, printing the text whenever it changes."""
+    wave = audio.resample(spoken.wave, spoken.sample_rate, listener.sample_rate)[0]
+    begun, partials = time.perf_counter(), []
+    session = listener.session()
+    for chunk in wave.split(round(CHUNK_SECONDS * listener.sample_rate)):
+        session.feed(chunk)
+        _note(partials, session.seconds, session.partial().text, console)
+    session.finish()
+    _note(partials, session.seconds, session.partial().text, console)
+    return Heard(partials or [(session.seconds, "")], time.perf_counter() - begun)
+
+
+def _note(partials: list[tuple[float, str]], seconds: float, text: str, console: Console) -> None:
+    if text != (partials[-1][1] if partials else ""):
+        partials.append((seconds, text))
+        console.print(f"  [dim]{seconds:5.2f} s[/]  {escape(text)}")
+
+
+def _figures(text: str, spoken: Spoken, heard: Heard) -> dict[str, str]:
+    wrong = word_error_rate([text], [heard.text])
+    return {
+        "first audio": f"{1000 * spoken.first:.0f} ms",
+        "speaking, real-time factor": f"{spoken.taken / spoken.seconds:.3f}",
+        "listening, real-time factor": f"{heard.taken / spoken.seconds:.3f}",
+        "word error rate": f"{wrong.value:.2f} ({wrong.counts.errors} of {wrong.counts.length} words)",
+    }
+
+
+def _table(figures: dict[str, str]) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for label, value in figures.items():
+        table.add_row(label, value)
+    return table
+
+
+def _write(folder: Path, text: str, spoken: Spoken, heard: Heard, figures: dict[str, str]) -> None:
+    audio.write(folder / "speech.wav", spoken.wave, spoken.sample_rate)
+    lines = [f"{seconds:6.2f} s  {partial}" for seconds, partial in heard.partials]
+    write_text(folder / "transcript.txt", "\n".join(lines) + "\n")
+    with whole(folder / "picture.png") as staging:
+        staging.write_bytes(spectrogram_png(spoken.wave, spoken.sample_rate))
+    machine = environment()
+    subtitle = f"{machine['processor']}, {torch.get_num_threads()} threads, torch {machine['torch']}"
+    report = Report("A sentence spoken and heard", subtitle)
+    report.figures(figures)
+    report.section("Spoken", "Made from text by a model, while it was being played.")
+    report.speech("speech.wav", spoken.wave, spoken.sample_rate, text, spoken.phones)
+    report.section("Heard", "The same sound, streamed through the recogniser; the text as it came.")
+    report.transcript("transcript.txt", heard.partials, spoken.wave, spoken.sample_rate, text)
+    report.write(folder / "report.html")
