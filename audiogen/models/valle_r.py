@@ -323,7 +323,7 @@ class Coarse(nn.Module):
         # Token t says frame t; the one after the last frame, where the path has ended, learns to stop.
         before = F.pad(codes, (1, 0), value=self.silent)
         size = before.shape[1]
-        offset = torch.randint(TIME_OFFSETS, (len(frames), 1)) if self.training else 0
+        offset = torch.randint(TIME_OFFSETS, (len(frames), 1), device=codes.device) if self.training else 0
         hidden, prefix, _ = self._read(phones, batch.phone_lengths, before, fed[:, :size], frames + 1, offset)
         time = torch.arange(size, device=codes.device)
         hidden = gather_rows(hidden, prefix[:, None] + time)
