@@ -27,3 +27,21 @@ def test_without_encodec_the_codec_is_timed_alone(tiny_codec_bundle, monkeypatch
     table = bench.bench_codec("tiny-codec", pairs=1)
     assert [row["name"] for row in table.rows] == ["tiny-codec"]
     assert "audiogen[train]" in table.note
+
+
+def test_speaking_is_timed_to_the_first_chunk_and_to_the_last(tiny_codec_bundle, tiny_voice_bundle, monkeypatch):
+    monkeypatch.setattr(bench, "SENTENCES", ("Oh.", "Oh no."))
+    table = bench.bench_say("tiny-voice", threads=1)
+    assert [row["name"] for row in table.rows] == ["1 words", "2 words"]
+    for row in table.rows:
+        assert row["real-time factor"] > 0
+        assert 0 < row["first audio"] <= 1000 * row["real-time factor"] * row["audio"]
+
+
+def test_listening_is_timed_for_each_chunk_size(
+    tiny_codec_bundle, tiny_voice_bundle, tiny_recognizer_bundle, monkeypatch
+):
+    monkeypatch.setattr(bench, "SENTENCES", ("Oh.",))
+    table = bench.bench_transcribe("tiny-recognizer", "tiny-voice", threads=1)
+    assert [row["name"] for row in table.rows][:2] == ["whole file", "chunks of 80 ms"]
+    assert all(row["real-time factor"] > 0 for row in table.rows)

@@ -29,11 +29,19 @@ def quality(reference: Tensor, decoded: Tensor, sample_rate: int) -> dict[str, f
 
 
 def pesq_wb(reference: Tensor, decoded: Tensor, sample_rate: int) -> float:
-    """Wide-band PESQ (ITU-T P.862.2), 1.0 to 4.64: predicted listening quality of speech, judged at 16 kHz."""
+    """Wide-band PESQ (ITU-T P.862.2), 1.0 to 4.64: predicted listening quality of speech, judged at 16 kHz.
+
+    Raises:
+        AudiogenError: If the waves differ in length, or PESQ finds no speech in them.
+    """
     pesq = require("pesq", "score")
     _check(reference, decoded)
     waves = [audio.resample(wave, sample_rate, PESQ_RATE)[0].numpy() for wave in (reference, decoded)]
-    return float(pesq.pesq(PESQ_RATE, *waves, "wb"))
+    try:
+        return float(pesq.pesq(PESQ_RATE, *waves, "wb"))
+    except pesq.PesqError as error:
+        seconds = reference.shape[-1] / sample_rate
+        raise AudiogenError(f"PESQ cannot judge this clip of {seconds:.1f} s, it needs speech: {error}") from None
 
 
 def stoi(reference: Tensor, decoded: Tensor, sample_rate: int) -> float:

@@ -48,6 +48,8 @@ def test_pesq_and_stoi_fall_with_noise(voice):
     clean, dirty = noisy(voice, 40), noisy(voice, 5)
     assert metrics.pesq_wb(voice, clean, RATE) > metrics.pesq_wb(voice, dirty, RATE)
     assert metrics.stoi(voice, clean, RATE) > metrics.stoi(voice, dirty, RATE)
+    with pytest.raises(AudiogenError, match="needs speech"):
+        metrics.pesq_wb(voice * 0, voice * 0, RATE)
 
 
 def test_opus_spends_about_the_bits_asked_for_and_more_bits_sound_closer(voice):

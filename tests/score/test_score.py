@@ -7,8 +7,10 @@ import torch
 from audiogen import audio
 from audiogen.api import load
 from audiogen.errors import AudiogenError
+from audiogen.infer.speak import Speaker
 from audiogen.score.clips import corpus_clips
 from audiogen.score.codec import score_codec
+from audiogen.score.say import score_prompts, score_say
 from audiogen.score.transcribe import score_transcribe, streams_equal
 
 RATE = 16_000
@@ -16,30 +18,29 @@ RATE = 16_000
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> str:
-    """Two test clips of noise with transcripts, as a corpus; the first is long enough for PESQ and STOI."""
+    """Clips of noise with transcripts, as a corpus: of two speakers, two in each of `valid` and `test`."""
     pytest.importorskip("lhotse")
     folder = tmp_path / "data" / "hiss"
     (folder / "audio").mkdir(parents=True)
     lines = []
-    for index, seconds in enumerate((1.2, 1.0)):
+    for index, seconds in enumerate((1.2, 1.0, 1.2, 1.0, 1.2, 1.0)):
         generator = torch.Generator().manual_seed(index)
         envelope = (torch.arange(int(seconds * RATE)) / RATE * 20).sin().clamp(min=0)
         audio.write(
             folder / "audio" / f"{index}.wav", 0.1 * torch.randn(1, len(envelope), generator=generator) * envelope, RATE
         )
-        row = {"id": str(index), "audio": f"audio/{index}.wav", "split": "test", "duration_s": seconds}
-        lines.append(
-            json.dumps({**row, "text": "One, two.", "speaker": "hiss", "sampling_rate": RATE, "language": "en"})
-        )
+        row = {"id": str(index), "audio": f"audio/{index}.wav", "split": "valid" if index > 3 else "test"}
+        said = {"text": "One, two.", "speaker": f"hiss {index // 2}", "language": "en"}
+        lines.append(json.dumps({**row, **said, "duration_s": seconds, "sampling_rate": RATE}))
     (folder / "manifest.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return "hiss"
 
 
 def test_clips_come_with_text_and_speaker_at_the_rate_asked_for(corpus, tmp_path):
-    clips = corpus_clips(corpus, "test", str(tmp_path / "data"), sample_rate=8000)
+    clips = corpus_clips(corpus, "test", str(tmp_path / "data"), sample_rate=8000, limit=2)
     assert [(clip.text, clip.speaker, clip.seconds) for clip in clips] == [
-        ("One, two.", "hiss", 1.2),
-        ("One, two.", "hiss", 1.0),
+        ("One, two.", "hiss 0", 1.2),
+        ("One, two.", "hiss 0", 1.0),
     ]
     assert clips[0].wave.shape == (1, 9600)
     with pytest.raises(AudiogenError, match="limit=0"):
@@ -61,6 +62,32 @@ def test_a_recogniser_is_scored_beside_the_outside_one(corpus, tmp_path, tiny_re
     assert [row["name"] for row in table.rows] == ["hiss: ours", "hiss: pocketsphinx"]
     assert all(row["clips"] == 1 and row["real-time factor"] > 0 for row in table.rows)
     assert "1 of 1 clips" in table.note
+
+
+def test_a_voice_is_scored_beside_recordings_and_codec(
+    corpus, tmp_path, tiny_codec_bundle, tiny_voice_bundle, tiny_recognizer_bundle
+):
+    pytest.importorskip("pocketsphinx")
+    pytest.importorskip("resemblyzer")
+    models = {"models": ["tiny-voice"], "recognizer": "tiny-recognizer", "codec": "tiny-codec"}
+    table = score_say(["Oh.", "No."], corpus=corpus, data_root=str(tmp_path / "data"), **models)
+    assert [row["name"] for row in table.rows] == ["recordings", "codec resynthesis", "tiny-voice"]
+    recordings, resynthesis, voice = table.rows
+    assert [row["clips"] for row in table.rows] == [4, 4, 2]
+    assert recordings["real-time factor"] is None and recordings["odd lengths"] == 0
+    assert resynthesis["real-time factor"] > 0 and voice["real-time factor"] > 0
+
+
+def test_voice_prompts_are_compared_with_every_speaker(
+    corpus, tmp_path, tiny_codec_bundle, tiny_voice_bundle, monkeypatch
+):
+    pytest.importorskip("resemblyzer")
+    monkeypatch.setattr(Speaker, "voice_from_recording", lambda self, wave, transcript, sample_rate: self.voices[0])
+    table = score_prompts(["Oh."], "tiny-voice", corpus, str(tmp_path / "data"))
+    assert [row["name"] for row in table.rows] == ["hiss 0", "hiss 1"]
+    assert all(row["to the default voice"] > 0.99 for row in table.rows)  # the prompt was swapped for it
+    with pytest.raises(AudiogenError, match="two speakers"):
+        score_prompts(["Oh."], "tiny-voice", corpus, str(tmp_path / "data"), max_speakers=1)
 
 
 def test_streaming_in_any_chunks_gives_the_text_of_the_whole(tiny_recognizer_bundle):
