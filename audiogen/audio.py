@@ -94,6 +94,12 @@ def resample(wave: Tensor, source_rate: int, target_rate: int) -> Tensor:
     return fitted
 
 
+def at_level(wave: Tensor, decibels: float = -23.0) -> Tensor:
+    """`wave` [C, N] scaled to a root mean square of `decibels` below full scale, or less where it would clip."""
+    rms, peak = wave.square().mean().sqrt(), wave.abs().max()
+    return wave * torch.minimum(10 ** (decibels / 20) / rms.clamp(min=1e-5), 0.95 / peak.clamp(min=1e-5))
+
+
 def blocks(
     path: str | Path, sample_rate: int, block_seconds: float, max_minutes: float = MAX_MINUTES
 ) -> Iterator[Tensor]:

@@ -157,7 +157,8 @@ class Speaker:
                 f"the voice prompt lasts {seconds:.1f} s; it must be {shortest:g} to {longest:g} s long"
             )
         merge = self._model.config.merge
-        codes = self._codec.encode(audio.resample(wave, rate, self.sample_rate)[None], merge=merge).codes[0]
+        levelled = audio.at_level(audio.resample(wave, rate, self.sample_rate))
+        codes = self._codec.encode(levelled[None], merge=merge).codes[0]
         listener = load_bundle(self._aligner, "recognizer")
         heard = audio.resample(wave, rate, listener.model.config.sample_rate)[0]
         timings = tiled(align(listener, heard, self._frontend.phones(transcript)), seconds)
