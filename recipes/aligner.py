@@ -53,7 +53,7 @@ class Generate:
     def run(self, config: AlignerRun, folder: Path) -> None:
         """Write `<corpus>.jsonl`, in the form of a corpus's `alignments.jsonl`, and why clips were refused."""
         bundle, frontend = trained_bundle(config), TextFrontend()
-        cuts = [cut for cut in _prepared(config, SPLITS) if not _timed(cut)]
+        cuts = [cut for cut in _prepared(config, SPLITS) if not is_timed(cut)]
         items = ((clip_id(cut), cut) for cut in cuts)
         rows = do_items(items, folder / "clips.jsonl", lambda cut: aligned(bundle, frontend, cut), "aligning")
         for corpus in dict.fromkeys(cut.custom["corpus"] for cut in cuts):
@@ -75,7 +75,7 @@ class Score:
     def run(self, config: AlignerRun, folder: Path) -> None:
         """Write the figures of every timed test clip to `clips.jsonl`, and the table."""
         bundle = trained_bundle(config)
-        items = [(clip_id(cut), cut) for cut in _prepared(config, ["test"]) if _timed(cut)]
+        items = [(clip_id(cut), cut) for cut in _prepared(config, ["test"]) if is_timed(cut)]
         if not items:
             raise AudiogenError(f"no test clip of {', '.join(config.data.test)} has timings to compare with")
         rows = do_items(items, folder / "clips.jsonl", lambda cut: _compare(bundle, cut), "comparing")
@@ -97,13 +97,14 @@ def aligned(bundle: Bundle, frontend: TextFrontend, cut: MonoCut) -> dict[str, A
     return {"refused": refused} if refused else {"phones": [[symbol, start, end] for symbol, start, end in timings]}
 
 
+def is_timed(cut: MonoCut) -> bool:
+    """Whether a clip came with phone timings."""
+    return bool((cut.supervisions[0].alignment or {}).get("phone"))
+
+
 def _prepared(config: AlignerRun, splits: list[str] | tuple[str, ...]) -> list[MonoCut]:
     folder = Path(config.exp_dir) / Prepare.name
     return [cut for split in splits for cut in prepared_cuts(folder, split)]
-
-
-def _timed(cut: MonoCut) -> bool:
-    return bool((cut.supervisions[0].alignment or {}).get("phone"))
 
 
 @torch.inference_mode()

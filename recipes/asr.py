@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from omegaconf import MISSING
-from torch import nn
 
 from audiogen import audio
 from audiogen.checkpoint import Bundle, load_bundle
@@ -27,7 +26,15 @@ from audiogen.infer.lexicon import LexiconScorer
 from audiogen.infer.listen import Listener, ListenOptions
 from audiogen.metrics.judges import OutsideRecognizer
 from audiogen.metrics.tables import Table
-from audiogen.recipes.common import BUNDLE, corpora_inputs, new_model, train_and_export, train_inputs, write_table
+from audiogen.recipes.common import (
+    BUNDLE,
+    corpora_inputs,
+    mean_figures,
+    new_model,
+    train_and_export,
+    train_inputs,
+    write_table,
+)
 from audiogen.recipes.items import do_items, read_rows
 from audiogen.recipes.settings import ModelConfig, RunConfig
 from audiogen.recipes.speech import clip_id, prepare_speech, prepared_cuts, with_custom
@@ -158,7 +165,7 @@ class Prepare:
     def run(self, config: AsrRun, folder: Path) -> None:
         """Fill `audio/` and `manifest.jsonl`."""
         durations = config.data.min_duration, config.data.max_duration
-        prepare_speech(_splits(config), config.data_root, SAMPLE_RATE, folder, *durations)
+        prepare_speech(_splits(config), config.data_root, SAMPLE_RATE, folder, durations)
 
 
 class Tokenize:
@@ -270,15 +277,6 @@ class Score:
 def trained_bundle(config: RunConfig) -> Bundle:
     """What the stage `train` exported."""
     return load_bundle(Path(config.exp_dir) / Train.name / BUNDLE)
-
-
-def mean_figures(model: nn.Module, batches: Iterable[Any]) -> dict[str, float]:
-    """Means of a model's loss and figures over batches."""
-    rows = []
-    for batch in batches:
-        loss, figures = model.loss(batch)
-        rows.append({**figures, "loss": loss.item()})
-    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
 def _model(config: AsrRun) -> ModelConfig:

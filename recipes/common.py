@@ -1,7 +1,7 @@
 """What the tasks' stages have in common: declaring corpora as inputs, training a model and exporting its bundle."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,15 @@ def train_and_export(
     bundle.training = {**bundle.training, "task": config.task, "train": dataclasses.asdict(config.train)}
     bundle.licence = config.licence
     save_bundle(folder / BUNDLE, bundle)
+
+
+def mean_figures(model: nn.Module, batches: Iterable[Any]) -> dict[str, float]:
+    """Means of a model's loss and figures over batches."""
+    rows = []
+    for batch in batches:
+        loss, figures = model.loss(batch)
+        rows.append({**figures, "loss": loss.item()})
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
 def write_table(folder: Path, table: Table) -> None:

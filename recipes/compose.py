@@ -67,7 +67,8 @@ def _given(settings: DictConfig) -> dict[str, Any]:
 def _compose(overrides: list[str], schemas: Mapping[str, type]) -> DictConfig:
     registry.store_schemas()
     for task, schema in schemas.items():
-        ConfigStore.instance().store(group="schema", name=task, node=schema, package="_global_")
+        node = _writable(OmegaConf.structured(schema))
+        ConfigStore.instance().store(group="schema", name=task, node=node, package="_global_")
     parsed = _parse(overrides)
     with initialize_config_dir(str(TREE), version_base="1.3"):
         try:
@@ -80,6 +81,16 @@ def _compose(overrides: list[str], schemas: Mapping[str, type]) -> DictConfig:
             known = {*_keys(config)} - {override.key_or_group}
             raise unknown_name("setting", override.key_or_group, known)
     return config
+
+
+def _writable(node: DictConfig) -> DictConfig:
+    """A schema whose frozen dataclasses can be overridden before they are built."""
+    for key in node:
+        inner = node._get_node(key)
+        if isinstance(inner, DictConfig) and not inner._is_none() and not inner._is_missing():
+            _writable(inner)
+    OmegaConf.set_readonly(node, None)
+    return node
 
 
 def _parse(overrides: list[str]) -> list[Override]:

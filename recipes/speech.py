@@ -6,17 +6,21 @@ The result is a corpus in the manifest form of `audiogen.data.corpora`, so every
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audiogen import audio
 from audiogen.data.corpora import MANIFEST, load_cuts, read_wave
-from audiogen.recipes.items import do_items
+from audiogen.errors import AudiogenError
+from audiogen.recipes.items import do_items, write_rows
 
 if TYPE_CHECKING:
     from lhotse import CutSet, MonoCut
 
+Describe = Callable[["MonoCut"], dict[str, Any]]
+
+CLIPS = "clips.jsonl"
 _REPEATED = re.compile(r"(.+?)(?:\*(\d+))?")
 
 
@@ -25,8 +29,8 @@ def prepare_speech(
     data_root: str,
     sample_rate: int,
     folder: Path,
-    min_duration: float,
-    max_duration: float,
+    durations: tuple[float, float],
+    describe: Describe | None = None,
 ) -> None:
     """Write the clips of each split as WAV files at `sample_rate` with one manifest, going on where a kill left off.
 
@@ -35,17 +39,26 @@ def prepare_speech(
         data_root: Where the corpora lie.
         sample_rate: Rate of the files.
         folder: Where `manifest.jsonl` and `audio/` go.
-        min_duration: Shorter clips are left out, seconds.
-        max_duration: Longer clips are left out of `train` and `valid`, seconds.
+        durations: Shorter clips are left out, and longer ones but for those of `test`; seconds.
+        describe: Gives further entries of a clip's manifest row; an entry `refused` says why a clip is left out.
+
+    Raises:
+        AudiogenError: If no clip is left of a split.
     """
     (folder / "audio").mkdir(exist_ok=True)
+    shortest, longest = durations
     items = []
     for split, names in splits.items():
-        longest = float("inf") if split == "test" else max_duration
-        for name in once(names):
-            cuts = load_cuts(name, data_root, split, min_duration, longest)
+        for name in dict.fromkeys(map(_name, names)):
+            cuts = load_cuts(name, data_root, split, shortest, float("inf") if split == "test" else longest)
             items += [(cut.id, (split, cut)) for cut in cuts]
-    do_items(items, folder / MANIFEST, lambda item: _write(folder, sample_rate, *item), "decoding")
+    rows = do_items(items, folder / CLIPS, lambda item: _write(folder, sample_rate, describe, *item), "decoding")
+    taken = [row for row in rows if "refused" not in row]
+    for split in splits:
+        if not any(row["split"] == split for row in taken):
+            raise AudiogenError(f"no clip is left of split {split!r}; the first was refused: {rows[0].get('refused')}")
+    print(f"{len(taken)} clips taken, {len(rows) - len(taken)} refused", flush=True)
+    write_rows(folder / MANIFEST, taken)
 
 
 def prepared_cuts(folder: Path, split: str, corpora: Sequence[str] | None = None) -> CutSet:
@@ -81,11 +94,6 @@ def clip_id(cut: MonoCut) -> str:
     return cut.supervisions[0].id
 
 
-def once(selectors: Sequence[str]) -> list[str]:
-    """The corpora that the selectors name, each once."""
-    return list(dict.fromkeys(map(_name, selectors)))
-
-
 def _name(selector: str) -> str:
     """The corpus that `name` or `name*3` names."""
     return _REPEATED.fullmatch(selector)[1]
@@ -95,14 +103,15 @@ def _repeats(selector: str) -> int:
     return int(_REPEATED.fullmatch(selector)[2] or 1)
 
 
-def _write(folder: Path, sample_rate: int, split: str, cut: MonoCut) -> dict[str, Any]:
+def _write(folder: Path, sample_rate: int, describe: Describe | None, split: str, cut: MonoCut) -> dict[str, Any]:
     """One clip as a file and its manifest row."""
-    path = f"audio/{cut.id}.wav"
-    audio.write(folder / path, read_wave(cut, sample_rate), sample_rate, "PCM_16")
     supervision = cut.supervisions[0]
-    timings = {
-        tier + "s": [[item.symbol, item.start, item.end] for item in items]
-        for tier, items in (supervision.alignment or {}).items()
-    }
-    described = {"text": supervision.text, "speaker": supervision.speaker, "language": supervision.language}
-    return {"audio": path, "split": split, "corpus": cut.custom["corpus"], **described, **timings}
+    row = {"split": split, "corpus": cut.custom["corpus"], "audio": f"audio/{cut.id}.wav"}
+    row |= {"text": supervision.text, "speaker": supervision.speaker, "language": supervision.language}
+    for tier, items in (supervision.alignment or {}).items():
+        row[f"{tier}s"] = [[item.symbol, item.start, item.end] for item in items]
+    if describe is not None:
+        row |= describe(cut)
+    if "refused" not in row:
+        audio.write(folder / row["audio"], read_wave(cut, sample_rate), sample_rate, "PCM_16")
+    return row

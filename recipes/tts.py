@@ -70,6 +70,7 @@ class TtsData:
         min_duration: Shorter clips are left out, seconds.
         max_duration: Longer clips are not trained on, seconds.
         batch_seconds: Sound a batch holds at most, seconds.
+        join: Chance that clips of one speaker are joined in pairs, so that the model meets prompts of other sentences.
         test_clips: At most so many test clips are judged.
     """
 
@@ -81,6 +82,7 @@ class TtsData:
     min_duration: float = 0.5
     max_duration: float = 12.0
     batch_seconds: float = 60.0
+    join: float = 0.5
     test_clips: int = 40
 
 
@@ -90,9 +92,9 @@ class TtsRun(RunConfig):
 
     Attributes:
         model: The acoustic model to train.
-        codec: The bundle of the codec it speaks through.
-        aligner: The bundle that finds the phones in recordings without timings; empty if all have them.
-        recognizer: The bundle of our recogniser, one of the judges.
+        codec_bundle: The bundle of the codec it speaks through.
+        aligner_bundle: The bundle that finds the phones in recordings without timings; empty if all have them.
+        recognizer_bundle: The bundle of our recogniser, one of the judges.
         init_from: A bundle to start from, if any.
         data: The corpora.
         sentences: A file of sentences to speak, one a line, none of them in a training text.
@@ -100,9 +102,9 @@ class TtsRun(RunConfig):
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
-    codec: str = MISSING
-    aligner: str = MISSING
-    recognizer: str = MISSING
+    codec_bundle: str = MISSING
+    aligner_bundle: str = MISSING
+    recognizer_bundle: str = MISSING
     init_from: str = ""
     data: TtsData = field(default_factory=TtsData)
     sentences: str = MISSING
@@ -118,11 +120,11 @@ class Prepare:
         """The corpora, the aligner and which clips are taken."""
         splits = {split: corpora_inputs(names, config.data_root) for split, names in _splits(config).items()}
         taken = {"min_duration": config.data.min_duration, "max_duration": config.data.max_duration}
-        return {**splits, **taken, "language": config.data.language, "aligner": bundle_inputs(config.aligner)}
+        return {**splits, **taken, "language": config.data.language, "aligner": bundle_inputs(config.aligner_bundle)}
 
     def run(self, config: TtsRun, folder: Path) -> None:
         """Fill `audio/` and `manifest.jsonl`, which has the timings."""
-        aligner = load_bundle(config.aligner, "recognizer") if config.aligner else None
+        aligner = load_bundle(config.aligner_bundle, "recognizer") if config.aligner_bundle else None
         frontend = TextFrontend(config.data.language)
 
         def find_phones(cut: MonoCut) -> dict[str, Any]:
@@ -147,7 +149,7 @@ class Tokenize:
 
     def inputs(self, config: TtsRun) -> dict[str, Any]:
         """The codec and its merging."""
-        return {"codec": bundle_inputs(config.codec), "merge": _merge(config)}
+        return {"codec": bundle_inputs(config.codec_bundle), "merge": _merge(config)}
 
     def run(self, config: TtsRun, folder: Path) -> None:
         """Write `codes/<clip>.npy`, int16 [K, T], and `clips.jsonl`."""
@@ -180,6 +182,7 @@ class Train:
             "train": list(config.data.train),
             "valid": list(config.data.valid),
             "batch_seconds": config.data.batch_seconds,
+            "join": config.data.join,
             "voices": dict(config.data.voices),
         }
         return train_inputs(config, _model(config), config.init_from, data=data)
@@ -190,10 +193,11 @@ class Train:
         model = new_model(described, config.init_from, config.train.seed)
         collate = AcousticCollate(lambda cut: _codes(config, cut), float(spec.frame_rate), merge)
         train, valid = (_encoded_cuts(config, split) for split in ("train", "valid"))
-        stream = BatchStream(train, collate, config.data.batch_seconds, config.train.seed)
+        joining = AcousticCollate(lambda cut: _codes(config, cut), float(spec.frame_rate), merge, join=config.data.join)
+        stream = BatchStream(train, joining, config.data.batch_seconds, config.train.seed)
         watched = BatchStream(valid, collate, config.data.batch_seconds, shuffle=False)
-        folder_of_codec = find_bundle(config.codec)
-        codec = {"spec": spec.to_dict(), "bundle": config.codec, "weights_sha256": weights_hash(folder_of_codec)}
+        folder_of_codec = find_bundle(config.codec_bundle)
+        codec = {"spec": spec.to_dict(), "bundle": config.codec_bundle, "weights_sha256": weights_hash(folder_of_codec)}
         assets = {
             "frontend": TextFrontend(config.data.language).to_dict(),
             "languages": [config.data.language],
@@ -242,7 +246,7 @@ class _Maker:
     def __init__(self, config: TtsRun, folder: Path) -> None:
         codec = _codec(config)
         self._config, self._folder, self._codec = config, folder, codec.model
-        self._speaker = Speaker(load_bundle(_folder(config, Train) / BUNDLE, "acoustic"), codec, config.aligner)
+        self._speaker = Speaker(load_bundle(_folder(config, Train) / BUNDLE, "acoustic"), codec, config.aligner_bundle)
 
     def make(self, system: str, number: int, what: MonoCut | str) -> dict[str, Any]:
         """A text spoken, or a clip copied."""
@@ -272,12 +276,12 @@ class Score:
     def inputs(self, config: TtsRun) -> dict[str, Any]:
         """Our judge, and the recordings that similarity is measured to."""
         recordings = corpora_inputs([config.data.test], config.data_root)
-        return {"recognizer": bundle_inputs(config.recognizer), "recordings": recordings}
+        return {"recognizer": bundle_inputs(config.recognizer_bundle), "recordings": recordings}
 
     def run(self, config: TtsRun, folder: Path) -> None:
         """Write what was heard in each utterance to `judged.jsonl`, and the table."""
         generated = _folder(config, Generate)
-        listener = Listener(load_bundle(config.recognizer, "recognizer"))
+        listener = Listener(load_bundle(config.recognizer_bundle, "recognizer"))
         judges = SpeechJudges(listener, corpus_clips(config.data.test, "valid", config.data_root))
         rate = _codec(config).model.spec.sample_rate
         utterances = read_rows(generated / UTTERANCES)
@@ -304,7 +308,7 @@ def _folder(config: TtsRun, stage: type) -> Path:
 
 
 def _codec(config: TtsRun) -> Bundle:
-    return load_bundle(config.codec, "codec")
+    return load_bundle(config.codec_bundle, "codec")
 
 
 def _model(config: TtsRun) -> ModelConfig:
