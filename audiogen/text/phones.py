@@ -78,7 +78,7 @@ class PhoneInventory:
     def parse(self, ipa: str) -> list[str]:
         """Read a phonetic transcription such as `həˈloʊ wˈɜːld` or `h ə ˈl oʊ`, longest symbol first.
 
-        Spaces separate symbols (`t ʃ` is not `tʃ`) and are otherwise ignored, so are length marks and ties. A stress
+        Spaces separate symbols (`t ʃ` is not `tʃ`); length marks, ties and syllable dots are ignored. A stress
         mark, wherever its syllable begins, goes to the next vowel.
 
         Raises:
@@ -126,7 +126,7 @@ class PhoneInventory:
         return " ".join(symbol for symbol in self.symbols if not symbol.startswith(STRESS_MARKS))
 
 
-_IGNORED = str.maketrans("", "", "ː͡ˑ‿")
+_IGNORED = str.maketrans("", "", "ː͡ˑ‿.")
 
 
 def split_stress(phone: str) -> tuple[str, str]:

@@ -35,6 +35,7 @@ _UNITS = {  # symbol: (one, many)
     "hr": ("hour", "hours"), "hrs": ("hour", "hours"), "°C": ("degree celsius", "degrees celsius"),
     "°F": ("degree fahrenheit", "degrees fahrenheit"), "°": ("degree", "degrees"), "%": ("percent", "percent"),
 }  # fmt: skip
+_DENOMINATORS = frozenset([*range(2, 11), 12, 16, 20, 32, 64, 100])
 
 
 def _date(month: str, day: str, year: str | None) -> str | None:
@@ -87,14 +88,9 @@ def _measure(match: Match) -> str:
 
 def _fraction(match: Match) -> str:
     whole, numerator, denominator = match["whole"], match["numerator"], match["denominator"]
-    if not 2 <= int(denominator) <= 100:
-        return f" {numbers.cardinal(numerator)} over {numbers.cardinal(denominator)} "
+    if not whole and (int(numerator) >= int(denominator) or int(denominator) not in _DENOMINATORS):
+        return f" {numbers.cardinal(numerator)} {numbers.cardinal(denominator)} "  # open 24/7, 50/50
     return f" {numbers.cardinal(whole) + ' and ' if whole else ''}{numbers.fraction(numerator, denominator)} "
-
-
-def _range(match: Match) -> str:
-    ends = [numbers.year(end) if end[0] in "12" else numbers.cardinal(end) for end in (match[1], match[2])]
-    return f" {' to '.join(ends)} "
 
 
 def _telephone(match: Match) -> str:
@@ -134,6 +130,9 @@ RULES: list[Rule] = [
         (r"(?<![\d/])(?P<month>\d{1,2})/(?P<day>\d{1,2})/(?P<year>\d{4}|\d\d)(?![\d/])", _dated),
         (rf"\b{_MONTH} {_DAY}\b(?![:.]\d){_YEAR}", _dated),
         (rf"(?<!\w){_DAY} (?:of )?{_MONTH}{_YEAR}", _dated),
+        (r"(?<![\d-])(?:\d-)?(?:\d{3}-){1,2}\d{4}(?![\d-])", _telephone),
+        (r"([$£€¥])(\d{1,9})-\1?(?=\d)", r"\2 to \1"),
+        (r"(?<![\d-])(\d{1,4})-(?=\d{1,4}(?![\d-]))", r"\1 to "),
         (rf"(?<![\d:.])(?P<hour>\d{{1,2}}):(?P<minute>\d\d)(?::\d\d)?(?![\d:])(?: ?{_HALF})?", _time),
         (rf"(?<![\d:.,])(?P<hour>\d{{1,2}})(?P<minute>) ?{_HALF}", _time),
         (rf"(?P<currency>[$£€¥]) ?(?P<amount>{_NUMBER})(?: ?(?P<scale>(?i:{_alternatives(_SCALES)}))\b)?", _money),
@@ -142,8 +141,6 @@ RULES: list[Rule] = [
         (r"(?<!\d)(\d{1,15})(?:st|nd|rd|th)\b", lambda match: f" {numbers.ordinal(match[1])} "),
         (r"(?<!\d)(\d{3}0)'?s\b", lambda match: f" {numbers.plural(numbers.year(match[1]))} "),
         (r"(?<!\w)'?([2-9]0)'?s\b", lambda match: f" {numbers.plural(numbers.cardinal(match[1]))} "),
-        (r"(?<![\d-])(?:\d-)?(?:\d{3}-){1,2}\d{4}(?![\d-])", _telephone),
-        (r"(?<![\d.-])(\d{1,4}) ?- ?(\d{1,4})(?![\d.-])", _range),
         (r"(?<![\d/.])(?:(?P<whole>\d{1,3}) )?+(?P<numerator>\d{1,3})/(?P<denominator>\d{1,3})(?![\d/])", _fraction),
         (r"(?<!\S)-(?=\d)", " minus "),
         (r"#(?=\d)", " number "),

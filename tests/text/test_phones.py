@@ -29,7 +29,7 @@ def test_arpabet_maps_into_the_inventory(arpabet: str, ipa: str):
 def test_parse_reads_joined_and_spaced_ipa_and_moves_stress_to_the_vowel():
     assert INVENTORY.parse("həˈloʊ") == INVENTORY.parse("h ə ˈl oʊ") == ["h", "ə", "l", "ˈoʊ"]
     assert INVENTORY.parse("tʃ t ʃ") == ["tʃ", "t", "ʃ"]
-    assert INVENTORY.parse("biːt͡s") == ["b", "i", "ts"]
+    assert INVENTORY.parse("biː.t͡s") == ["b", "i", "ts"]
 
 
 def test_every_symbol_parses_as_itself():
