@@ -63,6 +63,7 @@ def mount_page(app: FastAPI, voices: Sequence[str], limits: Limits) -> None:
         app,
         _blocks(voices, limits),
         path="/",
+        app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         footer_links=[],
         run_history=False,
         allowed_paths=[],

@@ -15,6 +15,8 @@ from audiogen.text.frontend import TextFrontend
 from audiogen.text.phones import INVENTORY
 from audiogen.text.tokenizer import CharTokenizer
 
+torch.set_num_threads(1)  # tiny models gain nothing from more, and tests share few cores
+
 DEFAULT_CODEC = "magnitude_rvq"
 TINY_CODEC = {
     "encoder_dim": 16,

@@ -68,7 +68,11 @@ class Browser:
 
     def wait(self, condition: str, seconds: float = 60) -> Any:
         """Wait until the JavaScript expression `condition` is true in the page, and give its value."""
-        return _wait(lambda: self.run(f"return {condition}"), seconds, f"never came: {condition}")
+        try:
+            return _wait(lambda: self.run(f"return {condition}"), seconds, f"never came: {condition}")
+        except TimeoutError as error:
+            error.add_note(self.run("return document.body.innerText"))
+            raise
 
     def choose_file(self, selector: str, path: Path) -> None:
         """Give a file to the file input that `selector` finds."""

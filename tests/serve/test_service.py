@@ -1,0 +1,191 @@
+"""Speech and hearing over real connections: what a client gets, and what it is refused."""
+
+import base64
+import json
+import threading
+import time
+from contextlib import closing
+
+import httpx
+import numpy as np
+import pytest
+import soxr
+import torch
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+
+@pytest.fixture
+def client(service: str):
+    with httpx.Client(base_url=f"http://{service}", timeout=60, trust_env=False) as client:
+        yield client
+
+
+def hear(service: str, messages: list[str | bytes]) -> list[dict]:
+    """All that comes back for these messages, until the service closes."""
+    answers = []
+    with connect(f"ws://{service}/api/listen", proxy=None) as line:
+        try:
+            for message in messages:
+                line.send(message)
+            while True:
+                answers.append(json.loads(line.recv(timeout=30)))
+        except ConnectionClosed:
+            return answers
+
+
+def pcm(wave: torch.Tensor | np.ndarray) -> bytes:
+    return (np.asarray(wave) * 32767).round().astype("<i2").tobytes()
+
+
+RECORDING = 0.1 * np.random.default_rng(0).standard_normal(16_000)
+
+
+# Speaking.
+
+
+def test_speech_is_what_the_model_makes(client, models):
+    speaker, _ = models
+    answer = client.post("/api/speak", json={"text": "Hello.", "voice": "bob"})
+    assert answer.status_code == 200 and answer.headers["x-sample-rate"] == "24000"
+    expected = torch.cat(list(speaker.stream("Hello.", "bob")), -1)[0].clamp(-1, 1)
+    got = np.frombuffer(answer.content, "<i2") / 32768
+    np.testing.assert_allclose(got, expected.numpy(), atol=2 / 32768)
+
+
+def test_speech_comes_while_it_is_made(client):
+    with client.stream("POST", "/api/speak", json={"text": "Hello there, how are you?"}) as answer:
+        assert sum(1 for _ in answer.iter_raw()) > 3
+
+
+def test_a_visitor_who_leaves_gives_the_place_back(client):
+    text = "one two three four five six seven eight nine ten"
+    for _ in range(3):  # more than there are places
+        with client.stream("POST", "/api/speak", json={"text": text}) as answer:
+            next(answer.iter_raw())
+    assert client.post("/api/speak", json={"text": "Hi."}).status_code == 200
+
+
+def prompt(**changed) -> dict:
+    samples = base64.b64encode(pcm(np.zeros(24_000))).decode()
+    good = {"samples": samples, "sample_rate": 16_000, "transcript": "hello", "consent": True}
+    return {"text": "Hello.", "prompt": good | changed}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ([], '"text"'),
+        ({}, '"text"'),
+        ({"text": 5}, '"text"'),
+        ({"text": ""}, "empty"),
+        ({"text": "😀"}, "nothing to say"),
+        ({"text": "a" * 201}, "at most 200"),
+        ({"text": "Hi.", "voice": "../../etc/passwd"}, "unknown voice"),
+        ({"text": "Hi.", "voice": 5}, '"voice"'),
+        ({"text": "Hi.", "prompt": "/etc/passwd"}, '"prompt"'),
+        (prompt(consent=False), "may use this voice"),
+        (prompt(consent="yes"), "may use this voice"),
+        (prompt(samples="/etc/passwd"), "base64"),
+        (prompt(samples="AAAA"), "base64"),
+        (prompt(samples=None), "base64"),
+        (prompt(samples=""), "0.0 s long"),
+        (prompt(sample_rate=0), "8,000 to 96,000"),
+        (prompt(sample_rate=1e9), "8,000 to 96,000"),
+        (prompt(sample_rate=True), "8,000 to 96,000"),
+        (prompt(transcript=None), '"transcript"'),
+        (prompt(samples="A" * 300_000), "larger than"),
+    ],
+)
+def test_wrong_requests_are_refused(client, asked, said: str):
+    answer = client.post("/api/speak", json=asked)
+    assert answer.status_code == 400 and said in answer.json()["error"]
+
+
+@pytest.mark.parametrize("body", [b"", b"hello", b"\xff\xfe", b"[" * 100_000, b'{"text": "\\ud800"}'])
+def test_wrong_bodies_are_refused(client, body: bytes):
+    assert client.post("/api/speak", content=body).status_code == 400
+
+
+def test_only_posts_speak(client):
+    assert client.get("/api/speak").status_code == 404
+
+
+# Listening.
+
+
+def test_what_streams_in_is_heard_as_if_whole(service: str, models):
+    _, listener = models
+    data = pcm(RECORDING)
+    cuts = [data[at : at + 3333] for at in range(0, len(data), 3333)]  # odd lengths part samples in two
+    *partials, final = hear(service, [json.dumps({"sample_rate": 16_000}), *cuts, json.dumps({"end": True})])
+    whole = listener.transcribe(torch.from_numpy(np.frombuffer(data, "<i2").astype(np.float32) / 32768))
+    assert final == {
+        "type": "final",
+        "text": whole.text,
+        "words": [{"word": word, "start": start, "end": end} for word, start, end, _ in whole.words],
+    }
+    assert all(partial["type"] == "partial" for partial in partials)
+
+
+def test_other_rates_are_resampled(service: str):
+    higher = soxr.resample(RECORDING, 16_000, 48_000)
+    *_, final = hear(service, [json.dumps({"sample_rate": 48_000}), pcm(higher), json.dumps({"end": True})])
+    assert final["type"] == "final"
+
+
+@pytest.mark.parametrize(
+    ("messages", "said"),
+    [
+        (["hello"], "sample_rate"),
+        ([b"\x00\x00"], "sample_rate"),
+        (["[]"], "sample_rate"),
+        ([json.dumps({"sample_rate": 1})], "8,000 to 96,000"),
+        ([json.dumps({"sample_rate": "/etc/passwd"})], "8,000 to 96,000"),
+        ([json.dumps({"sample_rate": 16_000})], "nothing came for 1 seconds"),
+        ([json.dumps({"sample_rate": 8_000}), *[bytes(16_000)] * 6], "minutes"),
+    ],
+)
+def test_wrong_sessions_are_refused(service: str, messages: list, said: str):
+    *_, last = hear(service, messages)
+    assert last["type"] == "error" and said in last["message"]
+
+
+def test_who_comes_last_is_told_to_come_back(service: str, client):
+    """One place, one that waits: the third is refused at once, and all is well when they have gone."""
+    start = json.dumps({"sample_rate": 16_000})
+    address = f"ws://{service}/api/listen"
+    with closing(connect(address, proxy=None)) as first, closing(connect(address, proxy=None)) as second:
+        first.send(start)
+        second.send(start)
+        time.sleep(0.2)
+        assert hear(service, [])[-1]["message"].startswith("too many")
+        refused = client.post("/api/speak", json={"text": "Hi."})
+        assert refused.status_code == 503 and "retry-after" in refused.headers
+    threading.Event().wait(0.2)
+    assert client.post("/api/speak", json={"text": "Hi."}).status_code == 200
+
+
+# The page.
+
+
+def test_the_page_is_there_and_no_file_but_its_own(client):
+    assert "/static/audiogen/page.js" in client.get("/").text
+    assert "export async function speak" in client.get("/static/audiogen/speak.js").text
+    for path in (
+        "/gradio_api/file=/etc/passwd",
+        "/static/audiogen/../app.py",
+        "/static/audiogen/%2e%2e/app.py",
+        "/static/../../../../etc/passwd",
+        "/assets/..%2f..%2f..%2f..%2fetc%2fpasswd",
+        "/file=/etc/passwd",
+        "/openapi.json",
+        "/monitoring",
+    ):
+        answer = client.get(path)
+        assert answer.status_code in (403, 404), path
+
+
+def test_other_sites_get_no_line(service: str):
+    with pytest.raises(Exception, match="403"):
+        connect(f"ws://{service}/api/listen", origin="https://evil.example", proxy=None)
