@@ -20,6 +20,7 @@ from audiogen import audio
 from audiogen.checkpoint import load_bundle
 from audiogen.data.corpora import load_cuts, read_wave
 from audiogen.data.segments import SegmentCache, SegmentStream, build_cache
+from audiogen.errors import AudiogenError
 from audiogen.protocols import AudioTokens
 from audiogen.recipes.common import BUNDLE, corpora_inputs, new_model, train_and_export, train_inputs, write_table
 from audiogen.recipes.items import do_items, read_rows
@@ -108,6 +109,8 @@ class Train:
 
     def run(self, config: CodecRun, folder: Path) -> None:
         """Train to the last step and export the bundle."""
+        if config.objective.decoder_only and not config.init_from:
+            raise AudiogenError("a decoder is trained for a codec there is; give its bundle as init_from=…")
         data, prepared = config.data, Path(config.exp_dir) / Prepare.name
         codec = new_model(config.codec, config.init_from, config.train.seed)
         stream = SegmentStream(

@@ -41,7 +41,7 @@ def compose_run(overrides: list[str], schemas: Mapping[str, type]) -> Any:
         AudiogenError: In one line, for anything misspelt, missing or of the wrong type.
     """
     config = _compose(overrides, schemas)
-    for section in config.values():
+    for section in map(config._get_node, config):
         if isinstance(section, DictConfig) and OmegaConf.get_type(section) is ModelConfig:
             section.config = _given(section.config)
     try:

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_recipes import THREE_STEPS, TINY_CODEC, TINY_RECOGNIZER, TINY_VOICE, Judge, Judges
+from tiny_recipes import THREE_STEPS, TINY_CODEC, TINY_RECOGNIZER, TINY_VOICE, TONES, Judge, Judges
 
 from audiogen.checkpoint import load_bundle
 from audiogen.recipes import asr, tts
-from audiogen.recipes.run import run
+from audiogen.recipes.run import main, run
 
 
 def settings(data_root: Path, exp_dir: Path) -> list[str]:
@@ -37,28 +37,53 @@ def test_aligner(data_root: Path, tmp_path: Path) -> None:
     assert figures(tmp_path)["tones: clips"] == 2
 
 
-def test_codec_and_voice(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_codec(data_root: Path, tmp_path: Path) -> None:
     corpora = ["data.train={speech:[tones],sounds:[tones]}", "data.valid=[tones]", "data.test=[tones]"]
-    codec = ["recipe=codec_default", *settings(data_root, tmp_path / "codec"), *corpora, *TINY_CODEC]
-    start = ["objective.start_codebooks_after=1", "data.batch_size=2", "data.segment_seconds=0.4"]
-    assert run([*codec, *start, "stop_stage=generate"]) == ["prepare", "train", "generate"]
+    quick = ["objective.start_codebooks_after=1", "data.batch_size=2", "data.segment_seconds=0.4"]
+    overrides = ["recipe=codec_default", *settings(data_root, tmp_path), *corpora, *quick, *TINY_CODEC]
+    assert run([*overrides, "stop_stage=generate"]) == ["prepare", "train", "generate"]  # PESQ judges no tones
+    assert load_bundle(tmp_path / "train" / "bundle", "codec").model.spec.num_codebooks == 4
+    assert {path.name for path in (tmp_path / "generate").iterdir()} >= {"original", "2", "4"}
+
+
+def test_voice(
+    data_root: Path,
+    tmp_path: Path,
+    tiny_codec_bundle: Path,
+    tiny_recognizer_bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(tts, "SpeechJudges", Judges)
     (tmp_path / "sentences.txt").write_text("Cat, tack.\nDog.\n")
-    voice = [
-        "recipe=tts_kathleen",
-        *settings(data_root, tmp_path / "voice"),
-        *TINY_VOICE,
-        "data.train=[tones]",
-        "data.valid=[tones]",
-        "data.test=tones",
-        "~data.voices.kathleen",
-        "+data.voices.toni=tone",
-        "data.batch_seconds=4",
-        f"codec_bundle={tmp_path / 'codec' / 'train' / 'bundle'}",
-        "aligner_bundle=''",
-        f"recognizer_bundle={tmp_path / 'codec' / 'train' / 'bundle'}",
-        f"sentences={tmp_path / 'sentences.txt'}",
-        "infer.max_dwell=3",
-    ]
-    assert run(voice) == ["prepare", "tokenize", "train", "generate", "score"]
-    assert (tmp_path / "voice" / "generate" / "unseen sentences" / "001.wav").exists()
+    given = [f"sentences={tmp_path / 'sentences.txt'}", "aligner_bundle=''", "infer.max_dwell=3"]
+    bundles = [f"codec_bundle={tiny_codec_bundle.name}", f"recognizer_bundle={tiny_recognizer_bundle.name}"]
+    overrides = ["recipe=tts_kathleen", *settings(data_root, tmp_path / "exp"), *given, *bundles, *TONES, *TINY_VOICE]
+    assert run(overrides) == ["prepare", "tokenize", "train", "generate", "score"]
+    assert "unseen sentences: outside WER" in figures(tmp_path / "exp")
+    assert (tmp_path / "exp" / "generate" / "unseen sentences" / "001.wav").exists()
+    assert load_bundle(tmp_path / "exp" / "train" / "bundle", "acoustic").assets["voices"]["toni"]["durations"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "which recipe?"),
+        (["recipe=asr_englsh"], "did you mean 'asr_english'"),
+        (["recipe=asr_english", "model=valler"], "did you mean 'valle_r'"),
+        (["recipe=asr_english", "trian.steps=3"], "did you mean 'train.steps'"),
+        (["recipe=asr_english", "model.config.dimm=3"], "did you mean 'model.config.dim'"),
+        (["recipe=asr_english", "+train.patience=3"], "unknown setting 'train.patience'"),
+        (["recipe=asr_english", "train.steps=many"], "train.steps=many: Value 'many'"),
+        (["recipe=asr_english", "train.steps"], "key=value"),
+        (["recipe=asr_english", "exp_dir=???"], "give it as exp_dir="),
+        (["recipe=asr_english", "--stage"], "--stage needs a value"),
+        (["recipe=asr_english", "--stage", "trian", "exp_dir=/nowhere"], "/nowhere"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main([argument.replace("/nowhere", str(tmp_path)) for argument in arguments]) == 2
+    error = capsys.readouterr().err
+    assert message.replace("/nowhere", "did you mean 'train'") in error
+    assert error.count("\n") == 1

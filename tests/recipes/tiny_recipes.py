@@ -21,6 +21,15 @@ TINY_VOICE = [
     "model.config.coarse_layers=1",
     "model.config.fine_layers=1",
 ]
+TONES = [
+    "data=kathleen_en",
+    "data.train=[tones]",
+    "data.valid=[tones]",
+    "data.test=tones",
+    "~data.voices.kathleen",
+    "+data.voices.toni=tone",
+    "data.batch_seconds=4",
+]
 THREE_STEPS = [
     "train.steps=3",
     "train.log_every=1",

@@ -1,0 +1,62 @@
+"""Every YAML file of the Hydra tree composes, checks its keys and builds a network."""
+
+import re
+
+import pytest
+
+from audiogen.recipes.compose import TREE, compose_run, groups
+from audiogen.recipes.run import TASKS
+from audiogen.recipes.settings import ModelConfig, RunConfig
+from audiogen.text.phones import INVENTORY
+
+SCHEMAS = {name: task.settings for name, task in TASKS.items()}
+SPEC = {"name": "any", "sample_rate": 24_000, "hop_length": 320, "num_codebooks": 8, "codebook_size": 1024}
+DERIVED = {"codec": SPEC, "num_phones": len(INVENTORY), "vocab_size": 28, "letters": 27, "phones": 40}
+SMALLER = ("dim", "encoder_dim", "decoder_dim")
+
+
+def compose(*overrides: str) -> RunConfig:
+    return compose_run([*overrides, "exp_dir=exp"], SCHEMAS)
+
+
+def models(config: RunConfig) -> list[ModelConfig]:
+    return [value for value in vars(config).values() if isinstance(value, ModelConfig)]
+
+
+@pytest.mark.parametrize("recipe", groups()["recipe"])
+def test_every_recipe_composes_and_builds(recipe: str) -> None:
+    config = compose(f"recipe={recipe}")
+    assert config.task in TASKS and config.licence
+    for model in models(config):
+        described = model.completed(**DERIVED)
+        tiny = {key: 16 for key in SMALLER if key in described.config}
+        ModelConfig(described.kind, described.name, {**described.config, **tiny}).build()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "choice"),
+    [
+        ("asr_english", "infer=listen_greedy"),
+        ("tts_kathleen", "infer=speak_likeliest"),
+        ("tts_kathleen", "data=english_voices"),
+        ("tts_kathleen", "model=valle"),
+    ],
+)
+def test_other_choices_compose(recipe: str, choice: str) -> None:
+    compose(f"recipe={recipe}", choice)
+
+
+def test_every_file_is_some_recipes_choice() -> None:
+    chosen = {tuple(case[1].split("=")) for case in test_other_choices_compose.pytestmark[0].args[1]}
+    for path in TREE.glob("recipe/*.yaml"):
+        chosen |= set(re.findall(r"- /(\w+)[:/] ?(\w+)", path.read_text()))
+    for group in set(groups()) - {"recipe"}:
+        assert {(group, name) for name in groups()[group]} <= chosen, group
+
+
+def test_every_file_is_in_a_group() -> None:
+    assert {path.parent.name for path in TREE.rglob("*.yaml") if path.parent != TREE} == set(groups())
+
+
+def test_files_hold_no_classes_by_path() -> None:
+    assert not [path for path in TREE.rglob("*.yaml") if "_target_" in path.read_text()]
