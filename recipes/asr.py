@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,12 +22,14 @@ from audiogen.data.batches import BatchStream
 from audiogen.data.collate import RecognitionCollate
 from audiogen.data.corpora import SPLITS, read_wave
 from audiogen.errors import AudiogenError, unknown_name
+from audiogen.infer.align import align
 from audiogen.infer.lexicon import LexiconScorer
 from audiogen.infer.listen import Listener, ListenOptions
 from audiogen.metrics.judges import OutsideRecognizer
 from audiogen.metrics.tables import Table
 from audiogen.recipes.common import (
     BUNDLE,
+    bundle_inputs,
     corpora_inputs,
     mean_figures,
     new_model,
@@ -37,7 +39,7 @@ from audiogen.recipes.common import (
 )
 from audiogen.recipes.items import do_items, read_rows
 from audiogen.recipes.settings import ModelConfig, RunConfig
-from audiogen.recipes.speech import clip_id, prepare_speech, prepared_cuts, with_custom
+from audiogen.recipes.speech import clip_id, prepare_speech, prepared_cuts
 from audiogen.score.transcribe import UNITS, error_figures
 from audiogen.text.frontend import TextFrontend
 from audiogen.text.normalize import normalize
@@ -82,6 +84,9 @@ class AsrRun(RunConfig):
     Attributes:
         model: The recogniser to train.
         init_from: A bundle to start from, if any.
+        timings_from: For phones, the bundle that times clips which come without timings, so that they too teach frame
+            by frame; without one they teach by CTC.
+        frozen: Modules that keep the weights they start with, such as `encoder` while a new head is learnt.
         labels: `characters` or `phones`.
         data: The corpora.
         infer: How to listen when transcribing.
@@ -89,6 +94,8 @@ class AsrRun(RunConfig):
 
     model: ModelConfig = field(default_factory=ModelConfig)
     init_from: str = ""
+    timings_from: str = ""
+    frozen: list[str] = field(default_factory=list)
     labels: str = "characters"
     data: AsrData = field(default_factory=AsrData)
     infer: ListenOptions = field(default_factory=ListenOptions)
@@ -105,8 +112,8 @@ class Labeller(Protocol):
     symbols: Sequence[str]
     inventory: PhoneInventory | None
 
-    def labels(self, cut: MonoCut) -> list[int]:
-        """The labels of a clip's transcript."""
+    def describe(self, cut: MonoCut) -> dict[str, Any]:
+        """The `labels` of a clip's transcript, and its `phones` with times where they were found here."""
 
     def assets(self, transcripts: Iterable[str]) -> dict[str, Any]:
         """What a bundle needs to read the labels back, and what helps with it."""
@@ -121,9 +128,9 @@ class Characters:
         self.tokenizer = CharTokenizer()
         self.symbols = self.tokenizer.symbols
 
-    def labels(self, cut: MonoCut) -> list[int]:
+    def describe(self, cut: MonoCut) -> dict[str, Any]:
         """Letters of the normalised text."""
-        return self.tokenizer.encode(normalize(cut.supervisions[0].text))
+        return {"labels": self.tokenizer.encode(normalize(cut.supervisions[0].text))}
 
     def assets(self, transcripts: Iterable[str]) -> dict[str, Any]:
         """The tokenizer, and the words of the transcripts for the beam search."""
@@ -136,16 +143,20 @@ class Phones:
 
     inventory = INVENTORY
 
-    def __init__(self) -> None:
+    def __init__(self, timings_from: str = "") -> None:
         self.frontend = TextFrontend()
         self.symbols = INVENTORY.symbols
+        self.aligner = load_bundle(timings_from, kind="recognizer") if timings_from else None
 
-    def labels(self, cut: MonoCut) -> list[int]:
-        """Phones of the alignment or the text."""
-        supervision = cut.supervisions[0]
-        timed = (supervision.alignment or {}).get("phone")
-        phones = [item.symbol for item in timed] if timed else self.frontend.phones(supervision.text)
-        return INVENTORY.encode(phone for phone in phones if phone != SILENCE)
+    def describe(self, cut: MonoCut) -> dict[str, Any]:
+        """Phones of the alignment or the text; with an aligner, that one's timings where the clip has none."""
+        timed = (cut.supervisions[0].alignment or {}).get("phone")
+        if timed:
+            return _phone_labels(item.symbol for item in timed)
+        phones = self.frontend.phones(cut.supervisions[0].text)
+        if self.aligner is None:
+            return _phone_labels(phones)
+        return {**_phone_labels(phones), "phones": align(self.aligner, read_wave(cut, SAMPLE_RATE), phones)}
 
     def assets(self, transcripts: Iterable[str]) -> dict[str, Any]:
         """The inventory."""
@@ -175,7 +186,8 @@ class Tokenize:
 
     def inputs(self, config: AsrRun) -> dict[str, Any]:
         """What the labels are."""
-        return {"labels": config.labels, "symbols": list(_labeller(config).symbols)}
+        symbols = list(_labeller(config).symbols)
+        return {"labels": config.labels, "symbols": symbols, "timings_from": bundle_inputs(config.timings_from)}
 
     def run(self, config: AsrRun, folder: Path) -> None:
         """Write `labels.jsonl`."""
@@ -204,12 +216,14 @@ class Train:
             "batch_seconds": config.data.batch_seconds,
             "augment": config.data.augment,
         }
-        return train_inputs(config, _model(config), config.init_from, data=data)
+        return train_inputs(config, _model(config), config.init_from, frozen=list(config.frozen), data=data)
 
     def run(self, config: AsrRun, folder: Path) -> None:
         """Train to the last step and export the bundle."""
         data, labeller, described = config.data, _labeller(config), _model(config)
         model = new_model(described, config.init_from, config.train.seed)
+        for name in config.frozen:
+            model.get_submodule(name).requires_grad_(False)
         train, valid = (_labelled_cuts(config, split) for split in ("train", "valid"))
         stream = _stream(config, train, Augment() if data.augment else None, labeller.inventory)
         watched = _stream(config, valid, None, labeller.inventory)
@@ -295,25 +309,45 @@ def _splits(config: AsrRun) -> dict[str, list[str]]:
 
 
 def _labeller(config: AsrRun) -> Labeller:
-    if config.labels not in LABELLERS:
-        raise unknown_name("labels", config.labels, LABELLERS)
-    return LABELLERS[config.labels]()
+    if config.labels == "characters":
+        return Characters()
+    if config.labels == "phones":
+        return Phones(config.timings_from)
+    raise unknown_name("labels", config.labels, ("characters", "phones"))
 
 
 def _label(labeller: Labeller, cut: MonoCut) -> dict[str, Any]:
     """A clip's labels, or why its transcript cannot be written in them."""
     try:
-        return {"labels": labeller.labels(cut)}
+        return labeller.describe(cut)
     except AudiogenError as error:
         return {"refused": str(error)}
 
 
+def _phone_labels(phones: Iterable[str]) -> dict[str, Any]:
+    return {"labels": INVENTORY.encode(phone for phone in phones if phone != SILENCE)}
+
+
 def _labelled_cuts(config: AsrRun, split: str) -> CutSet:
-    """The prepared clips of a split with `labels` in their `custom`; those that were refused are left out."""
+    """The prepared clips of a split with their labels and timings; those that were refused are left out."""
+    from lhotse import CutSet
+
     exp_dir = Path(config.exp_dir)
-    labels = {row["id"]: row.get("labels") for row in read_rows(exp_dir / Tokenize.name / LABELS)}
+    rows = {row["id"]: row for row in read_rows(exp_dir / Tokenize.name / LABELS) if row.get("labels")}
     cuts = prepared_cuts(exp_dir / Prepare.name, split, _splits(config)[split])
-    return with_custom(cuts, {clip: {"labels": written} for clip, written in labels.items() if written})
+    return CutSet.from_cuts(_labelled(cut, rows[clip_id(cut)]) for cut in cuts if clip_id(cut) in rows)
+
+
+def _labelled(cut: MonoCut, row: dict[str, Any]) -> MonoCut:
+    """A cut with `labels` in its `custom`, and the phone timings of its row if it has any."""
+    from lhotse.supervision import AlignmentItem
+    from lhotse.utils import fastcopy
+
+    supervision = cut.supervisions[0]
+    if "phones" in row:
+        timings = [AlignmentItem(symbol, start, end - start) for symbol, start, end in row["phones"]]
+        supervision = supervision.with_alignment("phone", timings)
+    return fastcopy(cut, supervisions=[supervision], custom={**cut.custom, "labels": row["labels"]})
 
 
 def _transcribe(listener: Listener, cut: MonoCut) -> dict[str, Any]:
@@ -331,5 +365,4 @@ def _transcribe(listener: Listener, cut: MonoCut) -> dict[str, Any]:
     }
 
 
-LABELLERS: dict[str, Callable[[], Labeller]] = {"characters": Characters, "phones": Phones}
 STAGES = (Prepare(), Tokenize(), Train(), Generate(), Score())

@@ -80,15 +80,6 @@ def prepared_cuts(folder: Path, split: str, corpora: Sequence[str] | None = None
     return CutSet.from_cuts(chosen)
 
 
-def with_custom(cuts: CutSet, custom: Mapping[str, dict[str, Any]]) -> CutSet:
-    """The cuts whose clip `custom` has something for, with that in their `custom`."""
-    from lhotse import CutSet
-    from lhotse.utils import fastcopy
-
-    found = [(cut, custom[clip_id(cut)]) for cut in cuts if clip_id(cut) in custom]
-    return CutSet.from_cuts(fastcopy(cut, custom={**cut.custom, **values}) for cut, values in found)
-
-
 def clip_id(cut: MonoCut) -> str:
     """The id of the prepared clip, the same for all its repetitions."""
     return cut.supervisions[0].id

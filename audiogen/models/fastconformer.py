@@ -20,6 +20,8 @@ from audiogen.nn.state import State
 from audiogen.nn.subsampling import DepthwiseStriding, SubsamplingState
 from audiogen.registry import register
 
+BLANK_BIAS = 4.0
+
 
 @dataclass
 class FastConformerConfig:
@@ -91,6 +93,8 @@ class FastConformerCTC(nn.Module):
             config.dropout,
         )
         self.head = nn.Linear(config.dim, config.head_frames * (config.vocab_size + 1))
+        # CTC first learns that most frames are blank; beginning there spares the encoder that push.
+        nn.init.constant_(self.head.bias.unflatten(0, (config.head_frames, -1))[:, self.blank], BLANK_BIAS)
 
     @property
     def blank(self) -> int:
