@@ -31,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AudiogenError as error:
         return _told(str(error), 2, debug)
     except KeyboardInterrupt:
-        return _told("interrupted", 130, debug=False)
+        print("interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:
         # Whoever read our output has left; without this Python complains again when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -73,7 +73,8 @@ def serve(speaker: "Speaker", listener: "Listener", host: str, port: int, passwo
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         shown = f"[{host}]" if ":" in host else host
-        print(f"audiogen speaks and listens at http://{shown}:{listening.getsockname()[1]} — stop it with Ctrl+C")
+        address = f"http://{shown}:{listening.getsockname()[1]}"
+        print(f"audiogen speaks and listens at {address} (Ctrl+C stops it)", flush=True)
         uvicorn.Server(config).run(sockets=[listening])
 
 

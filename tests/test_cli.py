@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -258,7 +259,7 @@ def test_an_interruption_is_status_130(monkeypatch: pytest.MonkeyPatch, capsys):
 
     monkeypatch.setattr("audiogen.commands.models", interrupt)
     assert main(["models"]) == 130
-    assert capsys.readouterr().err == "error: interrupted\n"
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_a_fault_of_our_own_is_one_line_and_with_debug_a_traceback(monkeypatch: pytest.MonkeyPatch, capsys):
@@ -324,3 +325,25 @@ def test_a_voice_with_another_codec_is_refused(tiny_voice_bundle: Path, tmp_path
 @pytest.mark.parametrize(("command", "said"), [(["bench", "sya"], "say"), (["score", "codecs"], "codec")])
 def test_an_unknown_measure_is_refused(command: list[str], said: str, capsys):
     assert f"did you mean {said!r}" in refuse(capsys, *command)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--host", "0.0.0.0"], "AUDIOGEN_AUTH=user:password"),
+        (["--port", "70000"], "port 70000"),
+        (["--host", "no.such.host.example"], "AUDIOGEN_AUTH=user:password"),
+    ],
+)
+def test_wrong_options_of_serve_are_refused(options, said: str, tiny_voice_bundle, tiny_recognizer_bundle, capsys):
+    pytest.importorskip("gradio")
+    models = ["--voice-model", "tiny-voice", "--recognizer", "tiny-recognizer"]
+    assert said in refuse(capsys, "serve", *models, *options)
+
+
+def test_a_taken_port_is_refused(tiny_voice_bundle, tiny_recognizer_bundle, capsys):
+    pytest.importorskip("gradio")
+    models = ["--voice-model", "tiny-voice", "--recognizer", "tiny-recognizer"]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        line = refuse(capsys, "serve", *models, "--port", str(taken.getsockname()[1]))
+    assert "in use" in line and "--port" in line

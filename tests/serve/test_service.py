@@ -2,6 +2,10 @@
 
 import base64
 import json
+import re
+import signal
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
@@ -189,3 +193,17 @@ def test_the_page_is_there_and_no_file_but_its_own(client):
 def test_other_sites_get_no_line(service: str):
     with pytest.raises(Exception, match="403"):
         connect(f"ws://{service}/api/listen", origin="https://evil.example", proxy=None)
+
+
+# The process.
+
+
+def test_the_command_serves_until_it_is_interrupted(tiny_voice_bundle, tiny_recognizer_bundle):
+    command = [sys.executable, "-m", "audiogen.cli", "serve", "--port", "0"]
+    models = ["--voice-model", "tiny-voice", "--recognizer", "tiny-recognizer"]
+    with subprocess.Popen([*command, *models], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        address = re.search(r"http://\S+", process.stdout.readline())[0]
+        assert httpx.get(address, trust_env=False, timeout=60).status_code == 200
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+        assert process.stderr.read() == "interrupted\n"

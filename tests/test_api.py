@@ -1,0 +1,86 @@
+"""Models by name, and files of codes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import audiogen
+from audiogen import AudiogenError, audio
+from audiogen.infer.compress import FileCodec
+from audiogen.infer.listen import Listener
+from audiogen.infer.speak import Speaker
+
+
+def test_import_is_instant_and_needs_no_torch():
+    code = "import audiogen, sys; audiogen.AudiogenError; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_unknown_attributes_are_errors():
+    with pytest.raises(AttributeError, match="laod"):
+        _ = audiogen.laod
+
+
+def test_models_are_loaded_by_what_they_do(tiny_voice_bundle: Path, tiny_recognizer_bundle: Path):
+    assert isinstance(audiogen.load("tiny-voice"), Speaker)
+    assert isinstance(audiogen.load(tiny_recognizer_bundle), Listener)
+    assert isinstance(audiogen.load("tiny-codec", kind="codec"), FileCodec)
+
+
+def test_a_voice_speaks_through_the_codec_beside_it(tiny_voice_bundle: Path, monkeypatch):
+    monkeypatch.delenv("AUDIOGEN_BUNDLES")
+    assert audiogen.load(tiny_voice_bundle).synthesize("Hi.").sample_rate == 24_000
+
+
+def test_models_are_listed(tiny_voice_bundle: Path):
+    voice = next(info for info in audiogen.list_models() if info.name == "tiny-voice")
+    assert (voice.kind, voice.languages, voice.licence) == ("acoustic", ("en",), "CC0-1.0")
+    assert voice.size > 10_000
+
+
+def test_a_model_that_others_use_is_not_loaded_by_itself():
+    with pytest.raises(AudiogenError, match="used by other models"):
+        audiogen.load("g2p-en")
+
+
+@pytest.fixture
+def codec(tiny_codec_bundle: Path) -> FileCodec:
+    return audiogen.load(tiny_codec_bundle)
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    """2.5 s of noise at 24 kHz."""
+    path = tmp_path / "noise.wav"
+    audio.write(path, 0.1 * torch.randn(1, 60_000, generator=torch.Generator().manual_seed(0)), 24_000)
+    return path
+
+
+def test_a_file_coded_in_blocks_is_the_file_coded_whole(codec: FileCodec, sound: Path, monkeypatch):
+    whole = codec.encode(sound)
+    monkeypatch.setattr("audiogen.infer.compress.BLOCK_SECONDS", 0.37)
+    blocks = codec.encode(sound)
+    torch.testing.assert_close(blocks.codes, whole.codes)
+    assert blocks.codes.shape == (1, 4, 188) and blocks.num_samples == 60_000
+    in_blocks = codec.decode(blocks)
+    with torch.inference_mode():
+        torch.testing.assert_close(in_blocks, codec.codec.decode(whole)[0], atol=1e-5, rtol=0)
+    assert in_blocks.shape == (1, 60_000)
+
+
+def test_files_of_codes_come_back_as_they_were(codec: FileCodec, sound: Path, tmp_path: Path):
+    coded = codec.encode_file(sound, tmp_path / "a.agc", codebooks=2)
+    assert (coded.seconds, coded.codebooks, coded.bits_per_second) == (2.5, 2, 2 * 5 * 75)
+    codec.decode_file(tmp_path / "a.agc", tmp_path / "back.wav")
+    expected = codec.decode(codec.encode(sound, 2)).clamp(-1, 1)
+    torch.testing.assert_close(audio.read(tmp_path / "back.wav"), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("codebooks", [0, 5, -1])
+def test_codebooks_the_codec_lacks_are_refused(codec: FileCodec, sound: Path, tmp_path: Path, codebooks: int):
+    with pytest.raises(AudiogenError, match="1 to 4"):
+        codec.encode_file(sound, tmp_path / "a.agc", codebooks)
+    assert not (tmp_path / "a.agc").exists()
