@@ -119,8 +119,8 @@ class Stage(Protocol):
 
     name: str
 
-    def inputs(self, config: dict) -> dict[str, Any]:
+    def inputs(self, config: Any) -> dict[str, Any]:
         """The part of the config, and the upstream outputs, that decide this stage's result: its fingerprint."""
 
-    def run(self, config: dict, folder: Path) -> None:
+    def run(self, config: Any, folder: Path) -> None:
         """Do the work into `folder`; items already there are not done again."""

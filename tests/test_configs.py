@@ -1,6 +1,8 @@
 """Every YAML file of the Hydra tree composes, checks its keys and builds a network."""
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from audiogen.recipes.run import TASKS
 from audiogen.recipes.settings import ModelConfig, RunConfig
 from audiogen.text.phones import INVENTORY
 
+ROOT = Path(__file__).parents[1]
 SCHEMAS = {name: task.settings for name, task in TASKS.items()}
 SPEC = {"name": "any", "sample_rate": 24_000, "hop_length": 320, "num_codebooks": 8, "codebook_size": 1024}
 DERIVED = {"codec": SPEC, "num_phones": len(INVENTORY), "vocab_size": 28, "letters": 27, "phones": 40}
@@ -56,6 +59,13 @@ def test_every_file_is_some_recipes_choice() -> None:
 
 def test_every_file_is_in_a_group() -> None:
     assert {path.parent.name for path in TREE.rglob("*.yaml") if path.parent != TREE} == set(groups())
+
+
+@pytest.mark.parametrize("script", sorted(ROOT.glob("egs/*/*/run.sh")), ids=lambda path: str(path.parent))
+def test_every_script_runs_a_recipe_and_passes_overrides_on(script: Path) -> None:
+    text = script.read_text()
+    assert re.search(r"recipe=(\w+) ", text)[1] in groups()["recipe"]
+    assert text.rstrip().endswith('"$@"') and os.access(script, os.X_OK)
 
 
 def test_files_hold_no_classes_by_path() -> None:

@@ -64,6 +64,16 @@ def test_voice(
     assert load_bundle(tmp_path / "exp" / "train" / "bundle", "acoustic").assets["voices"]["toni"]["durations"]
 
 
+def test_synthetic_corpus(data_root: Path, tmp_path: Path) -> None:
+    pytest.importorskip("espeakng_loader")
+    few = ["speech.hours=0.002", "transcripts=[tones]", "sentences=''"]
+    overrides = ["recipe=espeak_corpus", f"data_root={data_root}", f"exp_dir={tmp_path}", *few]
+    assert run(overrides) == ["prepare"]
+    rows = (tmp_path / "prepare" / "espeak" / "manifest.jsonl").read_text().splitlines()
+    assert rows and json.loads(rows[0])["phones"][0][0] == "sil"
+    assert run(overrides) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
