@@ -117,7 +117,7 @@ def _figures(text: str, spoken: Spoken, heard: Heard) -> dict[str, str]:
         "first audio": f"{1000 * spoken.first:.0f} ms",
         "speaking, real-time factor": f"{spoken.taken / spoken.seconds:.3f}",
         "listening, real-time factor": f"{heard.taken / spoken.seconds:.3f}",
-        "word error rate": f"{wrong.value:.2f} ({wrong.counts.errors} of {wrong.counts.length} words)",
+        f"word error rate, {wrong.counts.length} words": f"{wrong.value:.2f}",
     }
 
 
@@ -135,10 +135,10 @@ def _write(folder: Path, text: str, spoken: Spoken, heard: Heard, figures: dict[
     with whole(folder / "picture.png") as staging:
         staging.write_bytes(spectrogram_png(spoken.wave, spoken.sample_rate))
     machine = environment()
-    subtitle = f"{machine['processor']}, {torch.get_num_threads()} threads, torch {machine['torch']}"
+    subtitle = f"torch {machine['torch']} with {torch.get_num_threads()} thread(s) on {machine['processor']}"
     report = Report("A sentence spoken and heard", subtitle)
     report.figures(figures)
-    report.section("Spoken", "Made from text by a model, while it was being played.")
+    report.section("Spoken", "Made from the text as a stream; under it the phones where the model placed them.")
     report.speech("speech.wav", spoken.wave, spoken.sample_rate, text, spoken.phones)
     report.section("Heard", "The same sound, streamed through the recogniser; the text as it came.")
     report.transcript("transcript.txt", heard.partials, spoken.wave, spoken.sample_rate, text)

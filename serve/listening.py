@@ -1,8 +1,8 @@
 """Speech heard as it comes: the WebSocket `/api/listen`.
 
 The client sends `{"sample_rate": 48000}`, then 16-bit mono samples in binary messages of any size, then
-`{"end": true}`. It gets `{"type": "partial", "text"}` whenever the text has grown, at the end `{"type": "final",
-"text", "words"}`, or `{"type": "error", "message"}`.
+`{"end": true}`. It gets `{"type": "partial", "text", "stable"}` whenever the text has changed (`stable` is the beginning
+that will not change any more), at the end `{"type": "final", "text", "words"}`, or `{"type": "error", "message"}`.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ class ListenEndpoint:
             partial = await anyio.to_thread.run_sync(ear.hear, message)
             if partial.text != text:
                 text = partial.text
-                await socket.send_json({"type": "partial", "text": text})
+                await socket.send_json({"type": "partial", "text": text, "stable": partial.stable})
             if ear.seconds > self._limits.listen_seconds or time.monotonic() > deadline:
                 minutes = self._limits.listen_seconds / 60
                 raise AudiogenError(f"at most {minutes:g} minutes are listened to in one go; begin again")

@@ -75,11 +75,11 @@ function openLine(rate, onClose) {
   const address = new URL("/api/listen", location.href);
   address.protocol = address.protocol.replace("http", "ws");
   const socket = new WebSocket(address);
-  show("", false);
+  show("", "", false);
   socket.onmessage = ({ data }) => {
     const message = JSON.parse(data);
     if (message.type === "error") tell(message.message, true);
-    else show(message.text, message.type === "final");
+    else show(message.text, message.stable ?? message.text, message.type === "final");
     if (message.type === "final") tell(message.text ? "Done." : "No words were heard.");
   };
   socket.onclose = onClose;
@@ -98,8 +98,11 @@ function openLine(rate, onClose) {
   });
 }
 
-function show(text, final) {
-  element("ag-text").textContent = text;
+/** Write `text`, its beginning `stable` as settled. */
+function show(text, stable, final) {
+  const settled = document.createElement("b");
+  settled.textContent = text.startsWith(stable) ? stable : "";
+  element("ag-text").replaceChildren(...(text ? [settled, text.slice(settled.textContent.length)] : []));
   element("ag-text").classList.toggle("ag-final", final);
 }
 
