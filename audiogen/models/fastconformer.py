@@ -1,7 +1,7 @@
 """Streaming FastConformer with CTC: 16 kHz wave in, log-probabilities of labels out, whole or as it arrives.
 
 Log-mel → causal subsampling by 8 (80 ms a frame) → Conformer with chunked attention → CTC head. The head gives every
-frame `head_frames` label frames, so that short labels find room: 2 for characters (40 ms), 4 for phones (20 ms).
+frame `head_frames` label frames, so that short labels find room: at 4 (20 ms) the letters of fast words do.
 Trained with several look-aheads, one drawn per batch, a model can be run with any of them. The blank is the last label.
 Follows cache-aware streaming FastConformer (arXiv 2312.17279), with subsampling padded on the left only, so that
 1,280 samples give exactly one frame and running sessions can be joined with fresh ones.
@@ -39,7 +39,7 @@ class FastConformerConfig:
     """
 
     vocab_size: int
-    head_frames: int = 2
+    head_frames: int = 4
     sample_rate: int = 16_000
     num_mels: int = 80
     subsampling_channels: int = 32
@@ -49,7 +49,7 @@ class FastConformerConfig:
     ffn_multiplier: int = 4
     kernel_size: int = 9
     left_context: int = 56
-    lookaheads: list[int] = field(default_factory=lambda: [6, 13, 1, 0])
+    lookaheads: list[int] = field(default_factory=lambda: [6, 13, 1])
     dropout: float = 0.1
     frame_loss_weight: float = 1.0
     frequency_mask: int = 20

@@ -9,7 +9,15 @@ from audiogen import registry
 from audiogen.errors import AudiogenError
 from audiogen.models.fastconformer import FastConformerConfig, FastConformerCTC, RecognizerState
 
-TINY = {"vocab_size": 5, "dim": 16, "depth": 2, "num_heads": 2, "subsampling_channels": 4, "left_context": 4}
+TINY = {
+    "vocab_size": 5,
+    "dim": 16,
+    "depth": 2,
+    "num_heads": 2,
+    "subsampling_channels": 4,
+    "left_context": 4,
+    "head_frames": 2,
+}
 
 
 @dataclass
