@@ -128,6 +128,7 @@ def serve(options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run a recipe."""
+    require("lhotse", "train")
     from audiogen.recipes.run import run as run_recipe
 
     run_recipe(options.overrides)
