@@ -1,8 +1,9 @@
 """Speech heard as it comes: the WebSocket `/api/listen`.
 
 The client sends `{"sample_rate": 48000}`, then 16-bit mono samples in binary messages of any size, then
-`{"end": true}`. It gets `{"type": "partial", "text", "stable"}` whenever the text has changed (`stable` is the beginning
-that will not change any more), at the end `{"type": "final", "text", "words"}`, or `{"type": "error", "message"}`.
+`{"end": true}`. It gets `{"type": "partial", "text", "stable"}` whenever the text has changed, where `stable` is the
+beginning that will not change any more; at the end `{"type": "final", "text", "words"}`; or `{"type": "error",
+"message"}`.
 """
 
 import asyncio
