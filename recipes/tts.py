@@ -96,6 +96,7 @@ class TtsRun(RunConfig):
         aligner_bundle: The bundle that finds the phones in recordings without timings; empty if all have them.
         recognizer_bundle: The bundle of our recogniser, one of the judges.
         init_from: A bundle to start from, if any.
+        frozen: Parts of the model that stay as they are, e.g. `[coarse]`.
         data: The corpora.
         sentences: A file of sentences to speak, one a line, none of them in a training text.
         infer: How to speak.
@@ -106,6 +107,7 @@ class TtsRun(RunConfig):
     aligner_bundle: str = MISSING
     recognizer_bundle: str = MISSING
     init_from: str = ""
+    frozen: list[str] = field(default_factory=list)
     data: TtsData = field(default_factory=TtsData)
     sentences: str = MISSING
     infer: SpeakOptions = field(default_factory=SpeakOptions)
@@ -185,12 +187,16 @@ class Train:
             "join": config.data.join,
             "voices": dict(config.data.voices),
         }
-        return train_inputs(config, _model(config), config.init_from, data=data)
+        return train_inputs(config, _model(config), config.init_from, data=data, frozen=list(config.frozen))
 
     def run(self, config: TtsRun, folder: Path) -> None:
         """Train to the last step and export the bundle."""
         described, spec, merge = _model(config), _codec(config).model.spec, _merge(config)
         model = new_model(described, config.init_from, config.train.seed)
+        if hasattr(model, "start_from"):
+            model.start_from(_codec(config).model.quantizer.vectors)
+        for part in config.frozen:
+            model.get_submodule(part).requires_grad_(False)
         collate = AcousticCollate(lambda cut: _codes(config, cut), float(spec.frame_rate), merge)
         train, valid = (_encoded_cuts(config, split) for split in ("train", "valid"))
         joining = AcousticCollate(lambda cut: _codes(config, cut), float(spec.frame_rate), merge, join=config.data.join)

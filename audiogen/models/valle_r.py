@@ -47,6 +47,7 @@ class VallERConfig:
         chunk: Frames that `Fine` speaks at a time; a multiple of `merge`.
         context: Chunks before it that a chunk sees, besides the prompt.
         window: Longest stretch of frames that `Fine` trains on.
+        code_dim: Dimensions of the codec's vectors, by which `Fine` knows the codes.
     """
 
     codec: CodecSpec
@@ -63,6 +64,7 @@ class VallERConfig:
     chunk: int = 24
     context: int = 4
     window: int = 320
+    code_dim: int = 64
 
     def __post_init__(self) -> None:
         if self.phone_lag not in (0, 1):
@@ -203,11 +205,24 @@ class VallER(nn.Module):
 
         Args:
             batch: `codes` [B, K, T], `lengths` [B], `phones` [B, L], `phone_lengths` [B] and `durations` [B, L] in
-                merged frames.
+                merged frames. A part that is frozen is left out.
         """
-        losses = {**self.coarse.losses(batch), **self.fine.losses(batch)}
+        parts = [part for part in (self.coarse, self.fine) if next(part.parameters()).requires_grad]
+        losses = {name: loss for part in parts for name, loss in part.losses(batch).items()}
         total = torch.stack([*losses.values()]).sum()
         return total, {"loss": total.item(), **{name: loss.item() for name, loss in losses.items()}}
+
+    @torch.no_grad()
+    def start_from(self, vectors: Tensor) -> None:
+        """Learn the codec's vectors [K, S, D] before training.
+
+        Raises:
+            AudiogenError: If they are not of the size the model was made for.
+        """
+        if vectors.shape != self.fine.vectors.shape:
+            wanted, found = list(self.fine.vectors.shape), list(vectors.shape)
+            raise AudiogenError(f"the codec's vectors have shape {found}; a model for {wanted} needs another code_dim")
+        self.fine.vectors.copy_(vectors / vectors[0].std())
 
     @torch.no_grad()
     def prime(self, prompts: Sequence[VoicePrompt | None]) -> FineState:
@@ -501,7 +516,8 @@ class Fine(nn.Module):
     """Codebooks 2 and up, each from the sum of those before it, all frames of a chunk at once.
 
     A frame's token is the sum of its codes so far (in the prompt: all of them) and, with the pointer, of its phone;
-    without it the text comes before the frames. Outputs share their weights with the embeddings.
+    without it the text comes before the frames. Codes come in and go out as the codec's own vectors, so that codes that
+    sound alike are alike to the model from the first step on.
     """
 
     def __init__(self, config: VallERConfig):
@@ -510,7 +526,10 @@ class Fine(nn.Module):
         self.end = config.num_phones
         self.size, self.stages = config.codec.codebook_size, range(1, config.codec.num_codebooks)
         self.phones = PhoneEmbedding(config.num_phones + 1, config.dim)
-        self.codes = nn.Parameter(torch.randn(config.codec.num_codebooks * self.size, config.dim) * config.dim**-0.5)
+        self.register_buffer("vectors", torch.randn(config.codec.num_codebooks, self.size, config.code_dim))
+        self.input = nn.Linear(config.code_dim, config.dim, bias=False)
+        self.output = nn.Linear(config.dim, config.code_dim)
+        self.frequency = nn.Parameter(torch.zeros(config.codec.num_codebooks, self.size))
         # Frames that share their first code and their phone are told apart by their place among them.
         self.parts = nn.Parameter(torch.randn(config.merge, config.dim) * config.dim**-0.5)
         self.transformer = Transformer(config.transformer(config.fine_layers, stages=len(self.stages)))
@@ -523,7 +542,8 @@ class Fine(nn.Module):
         config, device = self.config, batch.codes.device
         generator = None if self.training else torch.Generator().manual_seed(int(batch.lengths.sum()))
         draws = torch.rand(3, len(batch.lengths), generator=generator).to(device)
-        stage = int(torch.randint(1, config.codec.num_codebooks, (), generator=generator))
+        # The earlier a codebook, the more of the sound it decides and the more often it is drawn.
+        stage = 1 + int(torch.multinomial(1 / torch.tensor(self.stages).float(), 1, generator=generator))
         size = min(config.window, batch.codes.shape[2])
 
         def merged(frames: Tensor) -> Tensor:
@@ -556,7 +576,7 @@ class Fine(nn.Module):
 
     def init_state(self, utterances: Sequence[Utterance]) -> FineState:
         """Read prompts, and without the pointer the texts before them."""
-        config, device = self.config, self.codes.device
+        config, device = self.config, self.vectors.device
         prompts = [utterance.prompt or no_prompt(config) for utterance in utterances]
         phones, phone_lengths = told_phones(utterances, config, device)
         codes = padded([prompt.codes.T for prompt in prompts], device).transpose(1, 2)
@@ -580,7 +600,7 @@ class Fine(nn.Module):
 
     def retell(self, primed: FineState, utterances: Sequence[Utterance]) -> FineState:
         """A fresh state for other texts after the same prompts; `primed` stays as it is."""
-        phones, _ = told_phones(utterances, self.config, self.codes.device)
+        phones, _ = told_phones(utterances, self.config, self.vectors.device)
         caches = [cache.copy(cache.keys[0].shape[2]) for cache in primed.caches]
         return replace(primed, caches=caches, text=self.phones(phones, self.end))
 
@@ -609,12 +629,12 @@ class Fine(nn.Module):
         mask = chunk_mask(state.prefix, last, queries, keys, config.chunk, config.context)
 
         said = [codes]
-        tokens = F.embedding(codes, self.codes) + self._lead(state.text, places)
+        tokens = self.input(self.vectors[0][codes]) + self._lead(state.text, places)
         for stage in self.stages:
             cache = caches[stage - 1]
             hidden, caches[stage - 1] = self.transformer(tokens, positions, mask, cache, stage - 1, lengths)
             said.append(self._logits(hidden, stage).argmax(-1))
-            tokens = tokens + F.embedding(said[-1] + stage * self.size, self.codes)
+            tokens = tokens + self.input(self.vectors[stage][said[-1]])
         return torch.stack(said, 1), replace(state, caches=caches, frame=state.frame + lengths)
 
     def _with_room(self, state: FineState, size: int) -> list[TransformerState]:
@@ -638,15 +658,16 @@ class Fine(nn.Module):
         return lead(self.config, text, places) + parts
 
     def _embed(self, codes: Tensor, said: Tensor) -> Tensor:
-        """The sum [B, T, D] of the embeddings of those codes [B, K, T] that have been `said`."""
+        """The embedded sum [B, T, D] of the vectors of those codes [B, K, T] that have been `said`."""
         codes = codes + torch.arange(codes.shape[1], device=codes.device)[:, None] * self.size
         bags = codes.transpose(1, 2).flatten(0, 1)
-        weights = said.expand_as(codes).transpose(1, 2).flatten(0, 1).to(self.codes.dtype)
-        summed = F.embedding_bag(bags, self.codes, mode="sum", per_sample_weights=weights)
-        return summed.view(codes.shape[0], codes.shape[2], self.codes.shape[1])
+        weights = said.expand_as(codes).transpose(1, 2).flatten(0, 1).to(self.vectors.dtype)
+        summed = F.embedding_bag(bags, self.vectors.flatten(0, 1), mode="sum", per_sample_weights=weights)
+        return self.input(summed.view(codes.shape[0], codes.shape[2], self.config.code_dim))
 
     def _logits(self, hidden: Tensor, stage: int) -> Tensor:
-        return F.linear(hidden, self.codes[stage * self.size : (stage + 1) * self.size])
+        vectors = self.vectors[stage]
+        return F.linear(self.output(hidden), vectors / vectors.std(), self.frequency[stage])
 
 
 class PhoneEmbedding(nn.Module):
