@@ -12,9 +12,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import audiogen.codecs
 import torch
 
+import audiogen.codecs
 import audiogen.models  # noqa: F401  (registers the classes)
 from audiogen.checkpoint import CARD, PRETRAINED, WEIGHTS, Bundle, load_bundle, save_bundle
 from audiogen.errors import AudiogenError

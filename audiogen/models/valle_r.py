@@ -633,7 +633,7 @@ class Fine(nn.Module):
         for stage in self.stages:
             cache = caches[stage - 1]
             hidden, caches[stage - 1] = self.transformer(tokens, positions, mask, cache, stage - 1, lengths)
-            said.append(self._logits(hidden, stage).argmax(-1))
+            said.append(self._safest(self._logits(hidden, stage), stage))
             tokens = tokens + self.input(self.vectors[stage][said[-1]])
         return torch.stack(said, 1), replace(state, caches=caches, frame=state.frame + lengths)
 
@@ -667,7 +667,14 @@ class Fine(nn.Module):
 
     def _logits(self, hidden: Tensor, stage: int) -> Tensor:
         vectors = self.vectors[stage]
-        return F.linear(self.output(hidden), vectors / vectors.std(), self.frequency[stage])
+        scale = vectors.std() * self.config.code_dim**0.5
+        return F.linear(self.output(hidden), vectors / scale, self.frequency[stage])
+
+    def _safest(self, logits: Tensor, stage: int) -> Tensor:
+        """The code [B, T] whose vector is closest to the expected one: the least squared error at the risk there is."""
+        vectors = self.vectors[stage]
+        expected = logits.softmax(-1) @ vectors
+        return (expected @ vectors.T - 0.5 * vectors.square().sum(-1)).argmax(-1)
 
 
 class PhoneEmbedding(nn.Module):
