@@ -46,7 +46,7 @@ class SpeakOptions:
         max_dwell: The longest a phone may last, in frames of the first codebook.
     """
 
-    temperature: float = 0.8
+    temperature: float = 0.7
     top_p: float = 0.9
     top_k: int = 0
     pointer_temperature: float = 0.7
