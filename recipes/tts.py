@@ -319,7 +319,11 @@ def _codec(config: TtsRun) -> Bundle:
 
 def _model(config: TtsRun) -> ModelConfig:
     """The model's settings with what follows from codec and inventory."""
-    return config.model.completed(codec=_codec(config).model.spec.to_dict(), num_phones=len(INVENTORY))
+    codec = _codec(config).model
+    described = config.model.completed(codec=codec.spec.to_dict(), num_phones=len(INVENTORY))
+    if "code_dim" in described.config:
+        described.config["code_dim"] = codec.config.latent_dim
+    return described
 
 
 def _merge(config: TtsRun) -> int:
