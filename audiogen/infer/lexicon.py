@@ -47,7 +47,7 @@ class LexiconScorer:
         counts: dict[str, int],
         pairs: dict[str, dict[str, int]],
         tokenizer: CharTokenizer,
-        weight: float = 0.6,
+        weight: float = 0.3,
         bonus: float = 1.0,
     ) -> None:
         self._counts, self._pairs, self._symbols = counts, pairs, tokenizer.symbols
