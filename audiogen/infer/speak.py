@@ -51,7 +51,7 @@ class SpeakOptions:
     top_k: int = 0
     pointer_temperature: float = 0.7
     speed: float = 1.0
-    max_dwell: int = 20
+    max_dwell: int = 12
 
     def __post_init__(self) -> None:
         if not 0.25 <= self.speed <= 4:
