@@ -8,6 +8,7 @@ never hears what comes after it, so the speech is the same as when it is made wh
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from audiogen.text.frontend import LONGEST_TEXT, TextFrontend
 from audiogen.text.sentences import split_sentences
 
 ALIGNER = "aligner-en"
+STREAMED_CHUNKS = (1, 1, 2, 3)  # the first chunk soon, later ones in larger steps, which cost less
 PROMPT_SECONDS = (1.0, 15.0)
 REMEMBERED_VOICES = 4
 
@@ -119,7 +121,7 @@ class Speaker:
             AudiogenError: For a text with nothing to say, a text that is too long, or an unknown voice.
         """
         waves, phones = [], []
-        for wave, said in self._blocks(text, voice, options or SpeakOptions(), seed, chunks=None):
+        for wave, said in self._blocks(text, voice, options or SpeakOptions(), seed, repeat(None)):
             waves.append(wave)
             phones += said
         return Speech(torch.cat(waves, -1), self.sample_rate, phones)
@@ -128,7 +130,8 @@ class Speaker:
         self, text: str, voice: str | VoicePrompt | None = None, options: SpeakOptions | None = None, seed: int = 0
     ) -> Iterator[Tensor]:
         """Speak `text` in chunks [1, n], each as soon as it is made; see `synthesize`."""
-        for wave, _ in self._blocks(text, voice, options or SpeakOptions(), seed, chunks=1):
+        steps = chain(STREAMED_CHUNKS, repeat(STREAMED_CHUNKS[-1]))
+        for wave, _ in self._blocks(text, voice, options or SpeakOptions(), seed, steps):
             if wave.shape[-1]:
                 yield wave
 
@@ -180,9 +183,14 @@ class Speaker:
 
     @torch.inference_mode()
     def _blocks(
-        self, text: str, voice: str | VoicePrompt | None, options: SpeakOptions, seed: int, chunks: int | None
+        self,
+        text: str,
+        voice: str | VoicePrompt | None,
+        options: SpeakOptions,
+        seed: int,
+        steps: Iterator[int | None],
     ) -> Iterator[tuple[Tensor, list[TimedPhone]]]:
-        """The wave [1, n] of so many chunks at a time, and with the last of a sentence its phones."""
+        """The wave [1, n] of the next of `steps` chunks at a time, and with the last of a sentence its phones."""
         prompt, drawing = self._prompt(voice), options.generate()
         generator = torch.Generator().manual_seed(seed)
         decoder, frames = self._codec.init_state(1), 0
@@ -191,7 +199,7 @@ class Speaker:
             state = self._model.init_state([Utterance(ids, prompt)], drawing, self._primed(prompt))
             begun = frames
             while not state.done:
-                tokens, state = self._model.step(state, drawing, generator, chunks)
+                tokens, state = self._model.step(state, drawing, generator, next(steps))
                 frames += tokens.codes.shape[-1]
                 wave, decoder = self._codec.decode_step(tokens, decoder)
                 yield wave[0], self._timings(phones, state, begun) if state.done else []
