@@ -1,4 +1,4 @@
-"""Phases from magnitudes: exact for a steady sine, streamed equals whole, far better than none for speech-like sound."""
+"""Phases from magnitudes: right for a steady sine, and streamed equals whole."""
 
 import torch
 

@@ -54,7 +54,7 @@ def test_an_interrupted_run_continues_the_same_curve(tmp_path, cut):
     fit(SingleObjective(Regression()), batches, config, whole)
 
     def failing(start):
-        for step, batch in zip(range(start, 10_000), batches(start)):
+        for step, batch in zip(range(start, 10_000), batches(start), strict=False):
             if step == cut:
                 raise KeyboardInterrupt
             yield batch
@@ -67,7 +67,7 @@ def test_an_interrupted_run_continues_the_same_curve(tmp_path, cut):
 
 def test_sigterm_saves_and_leaves_with_143(tmp_path):
     def stopping(start):
-        for step, batch in zip(range(start, 10_000), batches(start)):
+        for step, batch in zip(range(start, 10_000), batches(start), strict=False):
             if step == 4:
                 os.kill(os.getpid(), signal.SIGTERM)
             yield batch
