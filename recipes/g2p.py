@@ -92,7 +92,9 @@ class Train:
             config,
             folder,
             settings.bundle(
-                model, assets=spelling.to_dict(), training={"corpora": {"train": f"CMUdict, {len(entries)} words"}}
+                model,
+                assets={**spelling.to_dict(), "languages": ["en"]},
+                training={"corpora": {"train": f"CMUdict, {len(entries)} words"}},
             ),
             lambda: _watch(model, spelling, watched),
         )
