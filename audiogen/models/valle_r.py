@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from audiogen.errors import AudiogenError
 from audiogen.nn.state import State
-from audiogen.nn.transformer import Transformer, TransformerConfig, TransformerState, chunk_mask, prefix_mask
+from audiogen.nn.transformer import StageNorm, Transformer, TransformerConfig, TransformerState, chunk_mask, prefix_mask
 from audiogen.protocols import AudioTokens, CodecSpec
 from audiogen.registry import register
 
@@ -76,9 +76,9 @@ class VallERConfig:
         if self.chunk % self.merge or self.window % self.merge:
             raise AudiogenError(f"chunk {self.chunk} and window {self.window} must be multiples of merge {self.merge}")
 
-    def transformer(self, layers: int, stages: int) -> TransformerConfig:
+    def transformer(self, layers: int, dropout: float) -> TransformerConfig:
         """The size of one of the two transformers."""
-        return TransformerConfig(self.dim, self.heads, layers, self.feedforward, self.dropout, stages)
+        return TransformerConfig(self.dim, self.heads, layers, self.feedforward, dropout)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,16 +162,18 @@ class FineState(State):
     """Where the other codebooks stand.
 
     Attributes:
-        caches: Keys and values of each stage.
+        cache: Keys and values of what the transformer has read.
         text: Embedded phones [B, L + 1, D].
         prefix: Tokens before the first spoken frame [B], which all frames see.
+        voice: What the prompt sounds like on the whole [B, D].
         prompt: Frames of the prompt [B].
         frame: Frames spoken so far [B].
     """
 
-    caches: list[TransformerState]
+    cache: TransformerState
     text: Tensor
     prefix: Tensor
+    voice: Tensor
     prompt: Tensor
     frame: Tensor
 
@@ -323,7 +325,7 @@ class Coarse(nn.Module):
         self.end = config.num_phones  # the symbol after the last phone
         self.phones = PhoneEmbedding(config.num_phones + 1, config.dim)
         self.codes = nn.Embedding(self.silent + 1, config.dim)
-        self.transformer = Transformer(config.transformer(config.coarse_layers, stages=1))
+        self.transformer = Transformer(config.transformer(config.coarse_layers, config.dropout))
         self.head = nn.Linear(config.dim, config.codec.codebook_size + (not config.pointer))
         self.path = PhonePointer(config) if config.pointer else FreePath(config)
         nn.init.normal_(self.codes.weight, std=config.dim**-0.5)
@@ -515,9 +517,10 @@ class FreePath(nn.Module):
 class Fine(nn.Module):
     """Codebooks 2 and up, each from the sum of those before it, all frames of a chunk at once.
 
-    A frame's token is the sum of its codes so far (in the prompt: all of them) and, with the pointer, of its phone;
-    without it the text comes before the frames. Codes come in and go out as the codec's own vectors, so that codes that
-    sound alike are alike to the model from the first step on.
+    The transformer reads a frame's first code (in the prompt: all of them) and, with the pointer, its phone; without
+    it the text comes before the frames. Then a small network says one codebook after the other, from what the
+    transformer made of the frame and the codes said so far in its neighbourhood. Codes come in and go out as the
+    codec's own vectors, so that codes that sound alike are alike to the model from the first step on.
     """
 
     def __init__(self, config: VallERConfig):
@@ -528,22 +531,22 @@ class Fine(nn.Module):
         self.phones = PhoneEmbedding(config.num_phones + 1, config.dim)
         self.register_buffer("vectors", torch.randn(config.codec.num_codebooks, self.size, config.code_dim))
         self.input = nn.Linear(config.code_dim, config.dim, bias=False)
-        self.output = nn.Linear(config.dim, config.code_dim)
-        self.frequency = nn.Parameter(torch.zeros(config.codec.num_codebooks, self.size))
+        self.voice = nn.Linear(2 * config.code_dim, config.dim, bias=False)
         # Frames that share their first code and their phone are told apart by their place among them.
         self.parts = nn.Parameter(torch.randn(config.merge, config.dim) * config.dim**-0.5)
-        self.transformer = Transformer(config.transformer(config.fine_layers, stages=len(self.stages)))
+        self.transformer = Transformer(config.transformer(config.fine_layers, dropout=0.0))
+        self.refiner = Refiner(config)
+        self.frequency = nn.Parameter(torch.zeros(config.codec.num_codebooks, self.size))
 
     def losses(self, batch: Any) -> dict[str, Tensor]:
-        """Mean negative log-likelihood of one codebook, drawn at random, in a random stretch of each row.
+        """Mean negative log-likelihood of the codebooks in a random stretch of each row.
 
         The stretch begins with up to half its length as prompt. Evaluation draws by the batch, hence always the same.
+        The earlier a codebook, the more of the sound it decides and the more it weighs.
         """
         config, device = self.config, batch.codes.device
         generator = None if self.training else torch.Generator().manual_seed(int(batch.lengths.sum()))
         draws = torch.rand(3, len(batch.lengths), generator=generator).to(device)
-        # The earlier a codebook, the more of the sound it decides and the more often it is drawn.
-        stage = 1 + int(torch.multinomial(1 / torch.tensor(self.stages).float(), 1, generator=generator))
         size = min(config.window, batch.codes.shape[2])
 
         def merged(frames: Tensor) -> Tensor:
@@ -559,8 +562,11 @@ class Fine(nn.Module):
         places = self._places(batch.durations, batch.phone_lengths, batch.codes.shape[2]).gather(1, frames)
 
         text = self.phones(end_phones(batch.phones, batch.phone_lengths, self.end), self.end)
-        said = torch.arange(len(codes[0]), device=device)[:, None] < stage
-        audio = self._embed(codes, said | (time < prompt[:, None])[:, None]) + self._lead(text, places)
+        prompted = time < prompt[:, None]
+        told = self._summed(codes) * prompted[:, :, None]
+        said = self.vectors[0][codes[:, 0]] * ~prompted[:, :, None]
+        audio = self.input(told + said) + self._lead(text, places)
+        audio = audio + (self._voice(told, prompt)[:, None] * ~prompted[:, :, None])
         text_lengths = torch.zeros_like(counts) if config.pointer else batch.phone_lengths + 1
         lengths = text_lengths + counts
         tokens = join_rows(text, text_lengths, audio, lengths)
@@ -568,11 +574,21 @@ class Fine(nn.Module):
         positions = join_rows(text_positions(text), text_lengths, audio_positions, lengths)
         slots = torch.arange(tokens.shape[1], device=device).expand(len(tokens), -1)
         mask = chunk_mask(text_lengths + prompt, lengths, slots, slots, config.chunk, config.context)
-        hidden, _ = self.transformer(tokens, positions, mask, stage=stage - 1)
-        hidden = gather_rows(hidden, text_lengths[:, None] + time)
+        hidden, _ = self.transformer(tokens, positions, mask)
 
-        learnt = (time >= prompt[:, None]) & (time < counts[:, None])
-        return {"fine": F.cross_entropy(self._logits(hidden[learnt], stage), codes[:, stage][learnt])}
+        spoken = prompt[:, None] + torch.arange(-(-size // config.chunk) * config.chunk, device=device)
+        known = spoken < counts[:, None]
+        hidden = gather_rows(hidden, text_lengths[:, None] + spoken)
+        codes = gather_rows(codes.transpose(1, 2), spoken)
+        hidden, codes, known = (x.unflatten(1, (-1, config.chunk)).flatten(0, 1) for x in (hidden, codes, known))
+        kept = known.any(1)
+        hidden, codes, known = hidden[kept], codes[kept], known[kept]
+        logits = self._told(hidden, codes, known)
+        losses = [
+            F.cross_entropy(l[known], codes[..., stage][known]) for stage, l in zip(self.stages, logits, strict=True)
+        ]
+        weights = 1 / torch.tensor(self.stages, device=device)
+        return {"fine": (torch.stack(losses) * weights / weights.sum()).sum()}
 
     def init_state(self, utterances: Sequence[Utterance]) -> FineState:
         """Read prompts, and without the pointer the texts before them."""
@@ -584,25 +600,24 @@ class Fine(nn.Module):
         places = self._places(padded([p.durations for p in prompts], device), phone_lengths, codes.shape[2])
 
         text = self.phones(phones, self.end)
-        audio = self._embed(codes, torch.ones_like(codes, dtype=torch.bool)) + self._lead(text, places)
+        time = torch.arange(codes.shape[2], device=device).expand_as(places)
+        told = self._summed(codes) * (time < frames[:, None])[:, :, None]
+        audio = self.input(told) + self._lead(text, places)
         text_lengths = torch.zeros_like(frames) if config.pointer else phone_lengths + 1
         prefix = text_lengths + frames
         tokens = join_rows(text, text_lengths, audio, prefix)
-        time = torch.arange(codes.shape[2], device=device).expand_as(places)
         positions = join_rows(text_positions(text), text_lengths, torch.stack([time, places], -1), prefix)
         mask = prefix_mask(prefix, prefix, tokens.shape[1])
-        capacity = tokens.shape[1] + (config.context + ROOM) * config.chunk
-        caches = [self.transformer.init_state(len(prompts), capacity) for _ in self.stages]
+        cache = self.transformer.init_state(len(prompts), tokens.shape[1] + (config.context + ROOM) * config.chunk)
         if tokens.shape[1]:
-            for stage in self.stages:
-                _, caches[stage - 1] = self.transformer(tokens, positions, mask, caches[stage - 1], stage - 1, prefix)
-        return FineState(caches, text, prefix, prompt=frames, frame=torch.zeros_like(frames))
+            _, cache = self.transformer(tokens, positions, mask, cache, lengths=prefix)
+        return FineState(cache, text, prefix, self._voice(told, frames), frames, frame=torch.zeros_like(frames))
 
     def retell(self, primed: FineState, utterances: Sequence[Utterance]) -> FineState:
         """A fresh state for other texts after the same prompts; `primed` stays as it is."""
         phones, _ = told_phones(utterances, self.config, self.vectors.device)
-        caches = [cache.copy(cache.keys[0].shape[2]) for cache in primed.caches]
-        return replace(primed, caches=caches, text=self.phones(phones, self.end))
+        cache = primed.cache.copy(primed.cache.keys[0].shape[2])
+        return replace(primed, cache=cache, text=self.phones(phones, self.end))
 
     def refine(self, codes: Tensor, places: Tensor, lengths: Tensor, state: FineState) -> tuple[Tensor, FineState]:
         """Say the other codebooks of the next frames.
@@ -617,10 +632,10 @@ class Fine(nn.Module):
             All codebooks [B, K, T] and the state after them.
         """
         config, size = self.config, codes.shape[1]
-        caches = self._with_room(state, size)
+        cache = self._with_room(state, size)
         time = state.frame[:, None] + torch.arange(size, device=codes.device)
         positions = torch.stack([state.prompt[:, None] + time, places], -1)
-        used = caches[0].length
+        used = cache.length
         slots = torch.arange(int(used.max()) + size, device=codes.device).expand(len(codes), -1)
         dropped = (state.prefix + state.frame - used)[:, None]
         keys = slots + dropped * (slots >= state.prefix[:, None])
@@ -628,24 +643,26 @@ class Fine(nn.Module):
         last = state.prefix + state.frame + lengths
         mask = chunk_mask(state.prefix, last, queries, keys, config.chunk, config.context)
 
-        said = [codes]
-        tokens = self.input(self.vectors[0][codes]) + self._lead(state.text, places)
+        so_far = self.vectors[0][codes]
+        tokens = self.input(so_far) + self._lead(state.text, places) + state.voice[:, None]
+        hidden, cache = self.transformer(tokens, positions, mask, cache, lengths=lengths)
+        known = torch.arange(size, device=codes.device) < lengths[:, None]
+        hidden, so_far, known = (self._chunks(x) for x in (hidden, so_far, known))
+        said = []
         for stage in self.stages:
-            cache = caches[stage - 1]
-            hidden, caches[stage - 1] = self.transformer(tokens, positions, mask, cache, stage - 1, lengths)
-            said.append(self._safest(self._logits(hidden, stage), stage))
-            tokens = tokens + self.input(self.vectors[stage][said[-1]])
-        return torch.stack(said, 1), replace(state, caches=caches, frame=state.frame + lengths)
+            said.append(self._safest(self._logits(hidden, so_far * known[..., None], stage), stage))
+            so_far = so_far + self.vectors[stage][said[-1]]
+        others = torch.stack(said, 1).unflatten(0, (len(codes), -1)).transpose(1, 2).flatten(2)[:, :, :size]
+        return torch.cat([codes[:, None], others], 1), replace(state, cache=cache, frame=state.frame + lengths)
 
-    def _with_room(self, state: FineState, size: int) -> list[TransformerState]:
-        """Caches that take `size` more frames: what no frame will see again is dropped where there is no room."""
-        caches, used = state.caches, state.caches[0].length
-        capacity = caches[0].keys[0].shape[2]
+    def _with_room(self, state: FineState, size: int) -> TransformerState:
+        """A cache that takes `size` more frames: what no frame will see again is dropped where there is no room."""
+        cache, used = state.cache, state.cache.length
+        capacity = cache.keys[0].shape[2]
         if int(used.max()) + size <= capacity:
-            return list(caches)
+            return cache
         spare = (used - state.prefix - self.config.context * self.config.chunk).clamp(min=0)
-        caches = [cache.drop(state.prefix, spare) for cache in caches]
-        return [cache.copy(max(capacity, int((used - spare).max()) + size)) for cache in caches]
+        return cache.drop(state.prefix, spare).copy(max(capacity, int((used - spare).max()) + size))
 
     def _places(self, durations: Tensor, phone_lengths: Tensor, size: int) -> Tensor:
         merge = self.config.merge
@@ -657,24 +674,67 @@ class Fine(nn.Module):
         parts = self.parts.repeat(-(-places.shape[1] // self.config.merge), 1)[: places.shape[1]]
         return lead(self.config, text, places) + parts
 
-    def _embed(self, codes: Tensor, said: Tensor) -> Tensor:
-        """The embedded sum [B, T, D] of the vectors of those codes [B, K, T] that have been `said`."""
-        codes = codes + torch.arange(codes.shape[1], device=codes.device)[:, None] * self.size
-        bags = codes.transpose(1, 2).flatten(0, 1)
-        weights = said.expand_as(codes).transpose(1, 2).flatten(0, 1).to(self.vectors.dtype)
-        summed = F.embedding_bag(bags, self.vectors.flatten(0, 1), mode="sum", per_sample_weights=weights)
-        return self.input(summed.view(codes.shape[0], codes.shape[2], self.config.code_dim))
+    def _summed(self, codes: Tensor) -> Tensor:
+        """The sums [B, T, C] of the vectors of codes [B, K, T]."""
+        bags = (codes + torch.arange(codes.shape[1], device=codes.device)[:, None] * self.size).transpose(1, 2)
+        return F.embedding_bag(bags.flatten(0, 1), self.vectors.flatten(0, 1), mode="sum").unflatten(0, bags.shape[:2])
 
-    def _logits(self, hidden: Tensor, stage: int) -> Tensor:
+    def _voice(self, told: Tensor, frames: Tensor) -> Tensor:
+        """What the spoken frames know of the prompt [B, D]: mean and deviation of its vectors, zero after its end."""
+        count = frames.clamp(min=1)[:, None]
+        mean = told.sum(1) / count
+        deviation = (told.square().sum(1) / count - mean.square()).clamp(min=0).sqrt()
+        return self.voice(torch.cat([mean, deviation], 1))
+
+    def _chunks(self, x: Tensor) -> Tensor:
+        """Frames [B, T, …] as chunks [B · N, chunk, …], zeros after the last frame."""
+        x = torch.cat([x, x.new_zeros(len(x), -x.shape[1] % self.config.chunk, *x.shape[2:])], 1)
+        return x.unflatten(1, (-1, self.config.chunk)).flatten(0, 1)
+
+    def _told(self, hidden: Tensor, codes: Tensor, known: Tensor) -> list[Tensor]:
+        """Logits of each stage [N, chunk, S] where the codes [N, chunk, K] before it are given; `known` [N, chunk]."""
+        so_far, logits = torch.zeros_like(self.vectors[0][codes[..., 0]]), []
+        for stage in self.stages:
+            so_far = so_far + self.vectors[stage - 1][codes[..., stage - 1]] * known[..., None]
+            logits.append(self._logits(hidden, so_far, stage))
+        return logits
+
+    def _logits(self, hidden: Tensor, so_far: Tensor, stage: int) -> Tensor:
+        """Logits [N, chunk, S] of a codebook, from the transformer's output and the sum of the codes before."""
         vectors = self.vectors[stage]
         scale = vectors.std() * self.config.code_dim**0.5
-        return F.linear(self.output(hidden), vectors / scale, self.frequency[stage])
+        return F.linear(self.refiner(hidden, so_far, stage - 1), vectors / scale, self.frequency[stage])
 
     def _safest(self, logits: Tensor, stage: int) -> Tensor:
-        """The code [B, T] whose vector is closest to the expected one: the least squared error at the risk there is."""
+        """The code [N, chunk] whose vector is closest to the expected one: the least squared error at this risk."""
         vectors = self.vectors[stage]
         expected = logits.softmax(-1) @ vectors
         return (expected @ vectors.T - 0.5 * vectors.square().sum(-1)).argmax(-1)
+
+
+class Refiner(nn.Module):
+    """The small network that says one codebook after the other; each stage has norms of its own."""
+
+    def __init__(self, config: VallERConfig, reach: int = 2):
+        super().__init__()
+        stages = config.codec.num_codebooks - 1
+        self.around = nn.Conv1d(config.code_dim, config.dim, 2 * reach + 1, padding=reach)
+        self.inner_norm, self.outer_norm = StageNorm(config.dim, stages), StageNorm(config.dim, stages)
+        self.expand = nn.Linear(config.dim, config.feedforward)
+        self.reduce = nn.Linear(config.feedforward, config.dim)
+        self.output = nn.Linear(config.dim, config.code_dim)
+
+    def forward(self, hidden: Tensor, so_far: Tensor, stage: int) -> Tensor:
+        """A vector [N, T, C] for the next codebook.
+
+        Args:
+            hidden: The transformer's output [N, T, D].
+            so_far: Sums of the vectors of the codes so far [N, T, C]; zero where there is no frame.
+            stage: 0 for the second codebook.
+        """
+        x = hidden + self.around(so_far.transpose(1, 2)).transpose(1, 2)
+        x = x + self.reduce(F.gelu(self.expand(self.inner_norm(x, stage)), approximate="tanh"))
+        return self.output(self.outer_norm(x, stage))
 
 
 class PhoneEmbedding(nn.Module):
