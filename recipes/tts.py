@@ -67,6 +67,8 @@ class TtsData:
         test: The corpus whose `test` split is what the voice should sound like.
         language: Of the text.
         voices: Name of a voice in the bundle → its speaker; the first is the default.
+        speeds: Every training clip is also taken once at each of these speeds, pitch and all, as another speaker's:
+            so prompts decide the voice.
         min_duration: Shorter clips are left out, seconds.
         max_duration: Longer clips are not trained on, seconds.
         batch_seconds: Sound a batch holds at most, seconds.
@@ -79,6 +81,7 @@ class TtsData:
     test: str = MISSING
     language: str = "en"
     voices: dict[str, str] = MISSING
+    speeds: list[float] = field(default_factory=list)
     min_duration: float = 0.5
     max_duration: float = 12.0
     batch_seconds: float = 60.0
@@ -150,27 +153,37 @@ class Tokenize:
     name = "tokenize"
 
     def inputs(self, config: TtsRun) -> dict[str, Any]:
-        """The codec and its merging."""
-        return {"codec": bundle_inputs(config.codec_bundle), "merge": _merge(config)}
+        """The codec, its merging and the speeds."""
+        return {
+            "codec": bundle_inputs(config.codec_bundle),
+            "merge": _merge(config),
+            "speeds": list(config.data.speeds),
+        }
 
     def run(self, config: TtsRun, folder: Path) -> None:
         """Write `codes/<clip>.npy`, int16 [K, T], and `clips.jsonl`."""
         (folder / CODES).mkdir(exist_ok=True)
         codec, merge = _codec(config).model, _merge(config)
-        cuts = [cut for split in ("train", "valid") for cut in prepared_cuts(_folder(config, Prepare), split)]
+        cuts = {split: list(prepared_cuts(_folder(config, Prepare), split)) for split in ("train", "valid")}
+        items = [(cut, 1.0) for cut in cuts["train"] + cuts["valid"]]
+        items += [(cut, speed) for speed in config.data.speeds for cut in cuts["train"]]
 
         @torch.inference_mode()
-        def encode(cut: MonoCut) -> dict[str, Any]:
-            wave = audio.at_level(read_wave(cut, codec.spec.sample_rate)[None])
-            codes = codec.encode(wave[None], merge=merge).codes[0]
+        def encode(item: tuple[MonoCut, float]) -> dict[str, Any]:
+            cut, speed = item
+            rate = codec.spec.sample_rate
+            wave = audio.resample(read_wave(cut, rate)[None], round(speed * rate), rate)
+            codes = codec.encode(audio.at_level(wave)[None], merge=merge).codes[0]
+            changed = _at_speed(cut, speed)
             try:
-                durations(phone_timings(cut), codes.shape[1] // merge, float(codec.spec.frame_rate / merge))
+                durations(phone_timings(changed), codes.shape[1] // merge, float(codec.spec.frame_rate / merge))
             except AudiogenError as error:
                 return {"refused": str(error)}
-            write_array(folder / CODES / f"{clip_id(cut)}.npy", codes.numpy().astype(np.int16))
+            write_array(folder / CODES / f"{clip_id(changed)}.npy", codes.numpy().astype(np.int16))
             return {"frames": codes.shape[1]}
 
-        do_items(((clip_id(cut), cut) for cut in cuts), folder / "clips.jsonl", encode, "encoding")
+        keyed = ((clip_id(_at_speed(cut, speed)), (cut, speed)) for cut, speed in items)
+        do_items(keyed, folder / "clips.jsonl", encode, "encoding")
 
 
 class Train:
@@ -193,7 +206,7 @@ class Train:
         """Train to the last step and export the bundle."""
         described, spec, merge = _model(config), _codec(config).model.spec, _merge(config)
         model = new_model(described, config.init_from, config.train.seed)
-        if hasattr(model, "start_from"):
+        if not config.init_from and hasattr(model, "start_from"):
             model.start_from(_codec(config).model.quantizer.vectors)
         for part in config.frozen:
             model.get_submodule(part).requires_grad_(False)
@@ -343,10 +356,26 @@ def _own_timings(cut: MonoCut) -> dict[str, Any]:
 
 
 def _encoded_cuts(config: TtsRun, split: str) -> CutSet:
-    """The prepared clips of a split that have codes."""
+    """The prepared clips of a split that have codes; those of `train` also at the other speeds."""
+    from lhotse import CutSet
+
     encoded = {row["id"] for row in read_rows(_folder(config, Tokenize) / "clips.jsonl") if "frames" in row}
-    cuts = prepared_cuts(_folder(config, Prepare), split, _splits(config)[split])
-    return cuts.filter(lambda cut: clip_id(cut) in encoded)
+    cuts = list(prepared_cuts(_folder(config, Prepare), split, _splits(config)[split]))
+    if split == "train":
+        once = {clip_id(cut): cut for cut in cuts}.values()
+        cuts += [_at_speed(cut, speed) for speed in config.data.speeds for cut in once]
+    return CutSet.from_cuts(cut for cut in cuts if clip_id(cut) in encoded)
+
+
+def _at_speed(cut: MonoCut, speed: float) -> MonoCut:
+    """What is known of a clip that is played faster or slower: a clip of another speaker."""
+    from lhotse.utils import fastcopy
+
+    if speed == 1:
+        return cut
+    changed = cut.perturb_speed(speed)
+    supervision = changed.supervisions[0]
+    return fastcopy(changed, supervisions=[fastcopy(supervision, speaker=f"{supervision.speaker} at {speed}")])
 
 
 def _codes(config: TtsRun, cut: MonoCut) -> Tensor:

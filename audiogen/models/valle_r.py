@@ -216,7 +216,7 @@ class VallER(nn.Module):
 
     @torch.no_grad()
     def start_from(self, vectors: Tensor) -> None:
-        """Learn the codec's vectors [K, S, D] before training.
+        """Learn the codec's vectors [K, S, C] before training: `Fine` works with them, `Coarse` sets out from them.
 
         Raises:
             AudiogenError: If they are not of the size the model was made for.
@@ -224,7 +224,11 @@ class VallER(nn.Module):
         if vectors.shape != self.fine.vectors.shape:
             wanted, found = list(self.fine.vectors.shape), list(vectors.shape)
             raise AudiogenError(f"the codec's vectors have shape {found}; a model for {wanted} needs another code_dim")
-        self.fine.vectors.copy_(vectors / vectors[0].std())
+        vectors = vectors / vectors[0].std()
+        self.fine.vectors.copy_(vectors)
+        for table in (self.coarse.codes.weight, self.coarse.head.weight):
+            spread = torch.randn(vectors.shape[2], table.shape[1]) * (table.std() / vectors.shape[2] ** 0.5)
+            table[: vectors.shape[1]] = vectors[0] @ spread
 
     @torch.no_grad()
     def prime(self, prompts: Sequence[VoicePrompt | None]) -> FineState:
