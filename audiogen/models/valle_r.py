@@ -26,6 +26,7 @@ from audiogen.registry import register
 
 IGNORED = -100  # the label that cross-entropy leaves out
 SATED = 1 << 30  # a dwell that makes the pointer move on at once
+DRAWN_STAGES = 3  # of the stages of `Fine`, so many are trained at a time
 ROOM = 8  # chunks that a stream of `Fine` takes before it has to forget some
 TIME_OFFSETS = 1024  # training starts a clip's time anywhere below this, so that no position is new in a long one
 
@@ -543,14 +544,16 @@ class Fine(nn.Module):
         self.frequency = nn.Parameter(torch.zeros(config.codec.num_codebooks, self.size))
 
     def losses(self, batch: Any) -> dict[str, Tensor]:
-        """Mean negative log-likelihood of the codebooks in a random stretch of each row.
+        """Mean negative log-likelihood of some of the codebooks in a random stretch of each row.
 
-        The stretch begins with up to half its length as prompt. Evaluation draws by the batch, hence always the same.
-        The earlier a codebook, the more of the sound it decides and the more it weighs.
+        The stretch begins with up to half its length as prompt. The earlier a codebook, the more of the sound it
+        decides and the more often it is drawn. Evaluation draws by the batch, hence always the same.
         """
         config, device = self.config, batch.codes.device
         generator = None if self.training else torch.Generator().manual_seed(int(batch.lengths.sum()))
         draws = torch.rand(3, len(batch.lengths), generator=generator).to(device)
+        chances = 1 / torch.tensor(self.stages).float()
+        stages = torch.multinomial(chances, min(DRAWN_STAGES, len(chances)), generator=generator) + 1
         size = min(config.window, batch.codes.shape[2])
 
         def merged(frames: Tensor) -> Tensor:
@@ -587,12 +590,11 @@ class Fine(nn.Module):
         hidden, codes, known = (x.unflatten(1, (-1, config.chunk)).flatten(0, 1) for x in (hidden, codes, known))
         kept = known.any(1)
         hidden, codes, known = hidden[kept], codes[kept], known[kept]
-        logits = self._told(hidden, codes, known)
         losses = [
-            F.cross_entropy(l[known], codes[..., stage][known]) for stage, l in zip(self.stages, logits, strict=True)
+            F.cross_entropy(self._told(hidden, codes, known, stage)[known], codes[..., stage][known])
+            for stage in stages.tolist()
         ]
-        weights = 1 / torch.tensor(self.stages, device=device)
-        return {"fine": (torch.stack(losses) * weights / weights.sum()).sum()}
+        return {"fine": torch.stack(losses).mean()}
 
     def init_state(self, utterances: Sequence[Utterance]) -> FineState:
         """Read prompts, and without the pointer the texts before them."""
@@ -695,13 +697,9 @@ class Fine(nn.Module):
         x = torch.cat([x, x.new_zeros(len(x), -x.shape[1] % self.config.chunk, *x.shape[2:])], 1)
         return x.unflatten(1, (-1, self.config.chunk)).flatten(0, 1)
 
-    def _told(self, hidden: Tensor, codes: Tensor, known: Tensor) -> list[Tensor]:
-        """Logits of each stage [N, chunk, S] where the codes [N, chunk, K] before it are given; `known` [N, chunk]."""
-        so_far, logits = torch.zeros_like(self.vectors[0][codes[..., 0]]), []
-        for stage in self.stages:
-            so_far = so_far + self.vectors[stage - 1][codes[..., stage - 1]] * known[..., None]
-            logits.append(self._logits(hidden, so_far, stage))
-        return logits
+    def _told(self, hidden: Tensor, codes: Tensor, known: Tensor, stage: int) -> Tensor:
+        """Logits [N, chunk, S] of a codebook where the codes [N, chunk, K] before it are given; `known` [N, chunk]."""
+        return self._logits(hidden, self._summed(codes[..., :stage].transpose(1, 2)) * known[..., None], stage)
 
     def _logits(self, hidden: Tensor, so_far: Tensor, stage: int) -> Tensor:
         """Logits [N, chunk, S] of a codebook, from the transformer's output and the sum of the codes before."""
