@@ -13,8 +13,8 @@ from torch import Tensor
 
 from audiogen import audio
 from audiogen.errors import AudiogenError
-from audiogen.files import whole, write_text
-from audiogen.metrics.picture import TimedPhone, spectrogram_png
+from audiogen.files import write_text
+from audiogen.metrics.picture import TimedPhone, speech_svg
 from audiogen.metrics.report import Report
 from audiogen.metrics.text import word_error_rate
 from audiogen.metrics.timing import environment
@@ -59,7 +59,7 @@ class Heard:
 def run_demo(speaker: "Speaker", listener: "Listener", text: str, folder: Path) -> None:
     """Speak `text`, hear it back, print what happens and leave the files in `folder`.
 
-    The files are `speech.wav`, `transcript.txt` (the text as it streamed), `picture.png` and `report.html`.
+    The files are `speech.wav`, `transcript.txt` (the text as it streamed), `picture.svg` (with the phones drawn) and `report.html`.
 
     Raises:
         AudiogenError: If `folder` cannot be made, or for a text that cannot be spoken.
@@ -78,7 +78,7 @@ def run_demo(speaker: "Speaker", listener: "Listener", text: str, folder: Path) 
     figures = _figures(text, spoken, heard)
     _write(folder, text, spoken, heard, figures)
     console.print(_table(figures))
-    console.print(f"[bold]left in {escape(str(folder))}[/]: speech.wav, transcript.txt, picture.png, report.html")
+    console.print(f"[bold]left in {escape(str(folder))}[/]: speech.wav, transcript.txt, picture.svg, report.html")
 
 
 def _speak(speaker: "Speaker", text: str) -> Spoken:
@@ -132,8 +132,7 @@ def _write(folder: Path, text: str, spoken: Spoken, heard: Heard, figures: dict[
     audio.write(folder / "speech.wav", spoken.wave, spoken.sample_rate)
     lines = [f"{seconds:6.2f} s  {partial}" for seconds, partial in heard.partials]
     write_text(folder / "transcript.txt", "\n".join(lines) + "\n")
-    with whole(folder / "picture.png") as staging:
-        staging.write_bytes(spectrogram_png(spoken.wave, spoken.sample_rate))
+    write_text(folder / "picture.svg", speech_svg(spoken.wave, spoken.sample_rate, spoken.phones))
     machine = environment()
     subtitle = f"torch {machine['torch']} with {torch.get_num_threads()} thread(s) on {machine['processor']}"
     report = Report("A sentence spoken and heard", subtitle)

@@ -125,8 +125,8 @@ def test_the_demo_leaves_its_files(tiny_voice_bundle: Path, tiny_recognizer_bund
     folder = tmp_path / "demo"
     models = ["--voice-model", "tiny-voice", "--recognizer", "tiny-recognizer"]
     assert main(["demo", *models, "--out", str(folder), "--text", "Hi."]) == 0
-    assert {path.name for path in folder.iterdir()} == {"speech.wav", "transcript.txt", "picture.png", "report.html"}
-    assert (folder / "picture.png").read_bytes().startswith(b"\x89PNG")
+    assert {path.name for path in folder.iterdir()} == {"speech.wav", "transcript.txt", "picture.svg", "report.html"}
+    assert (folder / "picture.svg").read_text().startswith("<svg")
     out = capsys.readouterr().out
     assert all(figure in out for figure in ("first audio", "real-time factor", "word error rate"))
 
