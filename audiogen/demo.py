@@ -59,7 +59,8 @@ class Heard:
 def run_demo(speaker: "Speaker", listener: "Listener", text: str, folder: Path) -> None:
     """Speak `text`, hear it back, print what happens and leave the files in `folder`.
 
-    The files are `speech.wav`, `transcript.txt` (the text as it streamed), `picture.svg` (with the phones drawn) and `report.html`.
+    The files are `speech.wav`, `transcript.txt` (the text as it streamed), `picture.svg` (the phones drawn on the
+    spectrogram) and `report.html`.
 
     Raises:
         AudiogenError: If `folder` cannot be made, or for a text that cannot be spoken.
