@@ -229,7 +229,7 @@ def _add_score(commands: Any) -> None:
         """
 audiogen score codec --data-root data
 audiogen score transcribe --corpus kathleen_en fsdd_digits --limit 20 --json scores.json
-audiogen score say --sentences unseen.txt
+audiogen score say --sentences unseen.txt --beside exp/plain/train/bundle
 audiogen score prompts --sentences unseen.txt --corpus nonnative_en
 """,
     )
@@ -238,6 +238,7 @@ audiogen score prompts --sentences unseen.txt --corpus nonnative_en
     parser.add_argument("--data-root", metavar="FOLDER", help="where the corpora lie (default: $AUDIOGEN_DATA)")
     parser.add_argument("--sentences", metavar="FILE", help="what to say, a sentence a line; say and prompts need it")
     parser.add_argument("--limit", type=int, metavar="N", help="at most so many clips and sentences")
+    parser.add_argument("--beside", nargs="+", default=[], metavar="NAME", help="say: further voices for the table")
     _add_models_measured(parser)
     _add_json(parser)
 

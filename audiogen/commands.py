@@ -157,11 +157,12 @@ def score(options: argparse.Namespace) -> None:
     given = {"data_root": options.data_root, "limit": options.limit}
     corpus = {} if options.corpus is None else {"corpus": options.corpus[0]}
     corpora = {} if options.corpus is None else {"corpora": options.corpus}
+    voices = [*options.beside, options.voice_model]
     measures = {
         "codec": lambda: _scores("codec").score_codec(options.codec, **corpus, **given),
         "transcribe": lambda: _scores("transcribe").score_transcribe(options.recognizer, **corpora, **given),
         "say": lambda: _scores("say").score_say(
-            _sentences(options), [options.voice_model], recognizer=options.recognizer, **corpus, **given
+            _sentences(options), voices, recognizer=options.recognizer, **corpus, **given
         ),
         "prompts": lambda: _scores("say").score_prompts(
             _sentences(options), options.voice_model, data_root=options.data_root, **corpus
