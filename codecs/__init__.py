@@ -1,3 +1,4 @@
 """Everything that maps waves to tokens and back. Importing this package registers the codecs."""
 
 from audiogen.codecs import magnitude_rvq as magnitude_rvq
+from audiogen.codecs import pcm as pcm

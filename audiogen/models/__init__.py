@@ -2,4 +2,5 @@
 
 from audiogen.models import fastconformer as fastconformer
 from audiogen.models import g2p as g2p
+from audiogen.models import sashimi as sashimi
 from audiogen.models import valle_r as valle_r

@@ -1,0 +1,274 @@
+"""SaShiMi: waveforms one sample at a time (Goel et al. 2022, "It's Raw! Audio Generation with State-Space Models").
+
+The next sample's code is predicted from all before it by state-space blocks on several tiers: the outer at the sample
+rate, each inner one on frames of `pool` samples of the tier around it, so that most parameters work at low rates. Whole
+sequences are convolutions; a stream is a recurrence whose work per sample does not grow with what has been heard.
+
+Causality between the tiers: what is made of frame f of a tier reaches its samples from frame f + 1 on.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from audiogen.errors import AudiogenError, unknown_name
+from audiogen.nn.ssm import S4, S4D, SSMState
+from audiogen.nn.state import State
+from audiogen.protocols import CodecSpec
+from audiogen.registry import register
+
+SSMS = {"s4": S4, "s4d": S4D}
+
+
+@dataclass
+class SashimiConfig:
+    """Sizes of the network; by default those of the paper's §5 at 4.1 M parameters.
+
+    Attributes:
+        codec: The quantisation it speaks through: one codebook, one code a sample.
+        dim: Width of the outermost tier.
+        layers: Blocks a tier.
+        pools: Samples, or frames, that make a frame of the next tier.
+        expand: How much wider the next tier is.
+        feedforward: Width of a feed-forward's hidden layer by that of its tier.
+        ssm: State space of the blocks, `s4` or `s4d`.
+        state_size: States a channel, both of each conjugate pair counted.
+        tied: Whether the channels of a block share A and B.
+        glu: Whether the state space's output passes a gated linear unit instead of a linear layer.
+        unet: Whether there are blocks on the way down too, each joined to its like on the way up.
+        classes: Labels that sound can be asked for by; 0 for none.
+        dropout: Chance that an element of a residual branch is dropped in training.
+    """
+
+    codec: CodecSpec
+    dim: int = 64
+    layers: int = 8
+    pools: list[int] = field(default_factory=lambda: [4, 4])
+    expand: int = 2
+    feedforward: int = 2
+    ssm: str = "s4"
+    state_size: int = 64
+    tied: bool = True
+    glu: bool = False
+    unet: bool = False
+    classes: int = 0
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.codec.num_codebooks != 1 or self.codec.hop_length != 1:
+            raise AudiogenError(
+                f"codec {self.codec.name!r} has {self.codec.num_codebooks} codebooks and hop {self.codec.hop_length}; "
+                "sashimi needs one code a sample"
+            )
+        if self.ssm not in SSMS:
+            raise unknown_name("ssm", self.ssm, SSMS)
+        if self.state_size % 2:
+            raise AudiogenError(f"state_size is {self.state_size}; it must be even, as states come in conjugate pairs")
+
+    @property
+    def dims(self) -> list[int]:
+        """Width of every tier, the outermost first."""
+        return [self.dim * self.expand**tier for tier in range(len(self.pools) + 1)]
+
+    @property
+    def start(self) -> int:
+        """The code before the first: silence."""
+        return self.codec.codebook_size // 2
+
+
+@dataclass
+class WaveformBatch:
+    """Codes int64 [B, T], how many of each row are sound, `lengths` [B], and for a model of classes `labels` [B]."""
+
+    codes: Tensor
+    lengths: Tensor
+    labels: Tensor | None = None
+
+
+@dataclass
+class TierState(State):
+    """A tier in a stream.
+
+    Attributes:
+        down: The blocks on the way down.
+        up: The blocks on the way up; None for those of whole sequences.
+        pending: Outputs [B, n, D], n < pool, that do not yet fill a frame of the next tier.
+        ahead: What the next tier has sent for the samples to come, [B, pool − n, D].
+    """
+
+    down: list[SSMState | None]
+    up: list[SSMState | None]
+    pending: Tensor
+    ahead: Tensor
+
+
+@dataclass
+class SashimiState(State):
+    """A stream: the tiers outside the centre, the centre's blocks, and the label's vector [B, dim]."""
+
+    tiers: list[TierState]
+    centre: list[SSMState | None]
+    label: Tensor
+
+
+@register("waveform", "sashimi", SashimiConfig)
+class Sashimi(nn.Module):
+    """The autoregressive network; see the module's first lines."""
+
+    def __init__(self, config: SashimiConfig) -> None:
+        super().__init__()
+        self.config = config
+        *outer, innermost = config.dims
+        self.embedding = nn.Embedding(config.codec.codebook_size, config.dim)
+        self.labels = nn.Embedding(config.classes, config.dim) if config.classes else None
+        self.tiers = nn.ModuleList(Tier(config, dim, pool) for dim, pool in zip(outer, config.pools, strict=True))
+        self.centre = _blocks(config, innermost, config.layers)
+        self.norm = nn.LayerNorm(config.dim)
+        self.head = nn.Linear(config.dim, config.codec.codebook_size)
+
+    def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Logits [B, T, V] of every code of whole sequences [B, T], each from the codes before it."""
+        before = F.pad(codes[:, :-1], (1, 0), value=self.config.start)
+        return self.step(before, self._fresh(len(codes), labels, streamed=False))[0]
+
+    def loss(self, batch: WaveformBatch) -> tuple[Tensor, dict[str, float]]:
+        """Mean negative log-likelihood of a sample; the figure `bits` is the same to base 2."""
+        logits = self(batch.codes, batch.labels)
+        each = F.cross_entropy(logits.flatten(0, 1), batch.codes.flatten(), reduction="none").view_as(batch.codes)
+        inside = torch.arange(each.shape[1], device=each.device) < batch.lengths[:, None]
+        loss = each[inside].mean()
+        return loss, {"bits": loss.item() / math.log(2)}
+
+    def init_state(self, batch_size: int = 1, labels: Tensor | None = None) -> SashimiState:
+        """Streams that have seen nothing; the first code to step is `config.start`.
+
+        Args:
+            batch_size: B.
+            labels: Classes [B] of what to make, for a model that has classes.
+        """
+        return self._fresh(batch_size, labels, streamed=True)
+
+    def step(self, codes: Tensor, state: SashimiState) -> tuple[Tensor, SashimiState]:
+        """Logits [B, n, V] of what follows each of the next codes [B, n] of streams, n ≥ 0."""
+        x, ways, tiers = self.embedding(codes) + state.label[:, None], [], []
+        for tier, tier_state in zip(self.tiers, state.tiers, strict=True):
+            x, *way = tier.descend(x, tier_state)
+            ways.append(way)
+        inner, centre = _run(self.centre, x, state.centre)
+        x = x + inner
+        for tier, way in zip(reversed(self.tiers), reversed(ways), strict=True):
+            x, after = tier.ascend(x, *way)
+            tiers.insert(0, after)
+        return self.head(self.norm(x)), SashimiState(tiers, centre, state.label)
+
+    def _fresh(self, batch_size: int, labels: Tensor | None, streamed: bool) -> SashimiState:
+        """The state before the first sample; of whole sequences the state spaces keep none."""
+        return SashimiState(
+            [tier.fresh(batch_size, streamed) for tier in self.tiers],
+            _fresh(self.centre, batch_size, streamed),
+            self._label(labels, batch_size),
+        )
+
+    def _label(self, labels: Tensor | None, batch_size: int) -> Tensor:
+        """What the labels add to every sample, [B, dim]."""
+        if self.labels is None:
+            if labels is not None:
+                raise AudiogenError("this model has no classes; it takes no labels")
+            return self.embedding.weight.new_zeros(batch_size, self.config.dim)
+        if labels is None or not all(0 <= label < self.config.classes for label in labels.tolist()):
+            given = "none" if labels is None else labels.tolist()
+            raise AudiogenError(f"labels from 0 to {self.config.classes - 1} are needed, got {given}")
+        return self.labels(labels)
+
+
+class Tier(nn.Module):
+    """One rate above the centre's: blocks, the way to the next tier and the way back."""
+
+    def __init__(self, config: SashimiConfig, dim: int, pool: int) -> None:
+        super().__init__()
+        self.dim, self.pool = dim, pool
+        self.down_blocks = _blocks(config, dim, config.layers if config.unet else 0)
+        self.down = nn.Linear(pool * dim, config.expand * dim)
+        self.up = nn.Linear(config.expand * dim, pool * dim)
+        self.up_blocks = _blocks(config, dim, config.layers)
+
+    def fresh(self, batch_size: int, streamed: bool) -> TierState:
+        """Nothing seen: the first frame's samples get nothing from the next tier."""
+        return TierState(
+            _fresh(self.down_blocks, batch_size, streamed),
+            _fresh(self.up_blocks, batch_size, streamed),
+            self.down.weight.new_zeros(batch_size, 0, self.dim),
+            self.down.weight.new_zeros(batch_size, self.pool, self.dim),
+        )
+
+    def descend(self, x: Tensor, state: TierState) -> tuple[Tensor, list[Tensor], TierState]:
+        """From x [B, T, dim] to the frames of the next tier that it fills.
+
+        Returns:
+            Frames [B, F, expand · dim]; for the way up, the input and the blocks' outputs; the state on the way.
+        """
+        skips, down = [x], []
+        for block, block_state in zip(self.down_blocks, state.down, strict=True):
+            x, after = block(x, block_state)
+            skips.append(x)
+            down.append(after)
+        x = torch.cat([state.pending, x], dim=1)
+        whole = x.shape[1] // self.pool * self.pool
+        frames = x[:, :whole].unflatten(1, (-1, self.pool)).transpose(2, 3).flatten(2)
+        return self.down(frames), skips, TierState(down, state.up, x[:, whole:], state.ahead)
+
+    def ascend(self, frames: Tensor, skips: list[Tensor], state: TierState) -> tuple[Tensor, TierState]:
+        """From the next tier's frames [B, F, expand · dim] and the skips of `descend` back to [B, T, dim]."""
+        sent = self.up(frames).unflatten(2, (self.dim, self.pool)).transpose(2, 3).flatten(1, 2)
+        sent, length = torch.cat([state.ahead, sent], dim=1), skips[-1].shape[1]
+        x = sent[:, :length] + skips.pop()
+        if skips:
+            up = []
+            for block, block_state, skip in zip(self.up_blocks, state.up, reversed(skips), strict=True):
+                x, after = block(x, block_state)
+                x = x + skip
+                up.append(after)
+        else:
+            inner, up = _run(self.up_blocks, x, state.up)
+            x = x + inner
+        return x, TierState(state.down, up, state.pending, sent[:, length:])
+
+
+class SSMBlock(nn.Module):
+    """Two pre-norm residuals: a state space along time with a mixing of channels, and a feed-forward."""
+
+    def __init__(self, config: SashimiConfig, dim: int) -> None:
+        super().__init__()
+        self.ssm_norm = nn.LayerNorm(dim)
+        self.ssm = SSMS[config.ssm](dim, config.state_size, config.tied)
+        self.mix = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GLU()) if config.glu else nn.Linear(dim, dim)
+        self.norm = nn.LayerNorm(dim)
+        self.expand = nn.Linear(dim, config.feedforward * dim)
+        self.contract = nn.Linear(config.feedforward * dim, dim)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, state: SSMState | None = None) -> tuple[Tensor, SSMState | None]:
+        """x [B, T, D] to the same shape."""
+        y, state = self.ssm(self.ssm_norm(x), state)
+        x = x + self.dropout(self.mix(F.gelu(y)))
+        return x + self.dropout(self.contract(F.gelu(self.expand(self.norm(x))))), state
+
+
+def _blocks(config: SashimiConfig, dim: int, count: int) -> nn.ModuleList:
+    return nn.ModuleList(SSMBlock(config, dim) for _ in range(count))
+
+
+def _fresh(blocks: nn.ModuleList, batch_size: int, streamed: bool) -> list[SSMState | None]:
+    return [block.ssm.init_state(batch_size) if streamed else None for block in blocks]
+
+
+def _run(blocks: nn.ModuleList, x: Tensor, states: list[SSMState | None]) -> tuple[Tensor, list[SSMState | None]]:
+    """x through all blocks in turn."""
+    after = []
+    for block, state in zip(blocks, states, strict=True):
+        x, state = block(x, state)
+        after.append(state)
+    return x, after
