@@ -8,6 +8,7 @@ from tiny_recipes import THREE_STEPS, TINY_CODEC, TINY_RECOGNIZER, TINY_VOICE, T
 
 from audiogen.checkpoint import load_bundle
 from audiogen.recipes import asr, tts
+from audiogen.recipes.items import read_rows
 from audiogen.recipes.run import main, run
 
 
@@ -57,11 +58,16 @@ def test_voice(
     (tmp_path / "sentences.txt").write_text("Cat, tack.\nDog.\n")
     given = [f"sentences={tmp_path / 'sentences.txt'}", "aligner_bundle=''", "infer.max_dwell=3"]
     bundles = [f"codec_bundle={tiny_codec_bundle.name}", f"recognizer_bundle={tiny_recognizer_bundle.name}"]
+    speeds = ["data.speeds=[0.8,1.25]"]
     overrides = ["recipe=tts_kathleen", *settings(data_root, tmp_path / "exp"), *given, *bundles, *TONES, *TINY_VOICE]
-    assert run(overrides) == ["prepare", "tokenize", "train", "generate", "score"]
+    assert run(overrides + speeds) == ["prepare", "tokenize", "train", "generate", "score"]
     assert "unseen sentences: outside WER" in figures(tmp_path / "exp")
     assert (tmp_path / "exp" / "generate" / "unseen sentences" / "001.wav").exists()
     assert load_bundle(tmp_path / "exp" / "train" / "bundle", "acoustic").assets["voices"]["toni"]["durations"]
+    frames = {row["id"]: row["frames"] for row in read_rows(tmp_path / "exp" / "tokenize" / "clips.jsonl")}
+    fast, slow = ([key for key in frames if key.endswith(f"_sp{speed}")] for speed in (1.25, 0.8))
+    assert len(fast) == len(slow) > 0
+    assert all(0.6 < frames[quick] / frames[long] < 0.7 for quick, long in zip(fast, slow, strict=True))
 
 
 def test_synthetic_corpus(data_root: Path, tmp_path: Path) -> None:
