@@ -28,6 +28,8 @@ from audiogen.nn.state import State
 from audiogen.protocols import AudioTokens, CodecSpec
 from audiogen.registry import register
 
+BLOCK_FRAMES = 375  # a whole recording passes in such blocks: 5 s amortise the weights and still lie in cache
+
 
 @dataclass
 class MagnitudeRvqConfig:
@@ -127,7 +129,12 @@ class MagnitudeRvqCodec(nn.Module):
         """
         lengths = torch.full((len(wave),), wave.shape[-1]) if lengths is None else lengths
         wave = wave * (torch.arange(wave.shape[-1]) < lengths[:, None, None])
-        latents, _ = self._encode_latents(wave, self.init_state(len(wave)).encoder, final=True)
+        parts, state = [], self.init_state(len(wave)).encoder
+        blocks = wave.split(BLOCK_FRAMES * self.spec.hop_length, dim=-1)
+        for number, block in enumerate(blocks, start=1):
+            latents, state = self._encode_latents(block, state, final=number == len(blocks))
+            parts.append(latents)
+        latents = torch.cat(parts, dim=1)
         frames = -(-lengths // self.spec.hop_length)
         padded = -(-frames // merge) * merge
         index = torch.minimum(torch.arange(int(padded.max())), frames[:, None] - 1).clamp(min=0)
@@ -136,7 +143,13 @@ class MagnitudeRvqCodec(nn.Module):
 
     def decode(self, tokens: AudioTokens) -> Tensor:
         """Decode codes [B, k, T] of the first k codebooks to wave [B, 1, N]."""
-        wave, _ = self.decode_step(tokens, self.init_state(len(tokens.codes)), final=True)
+        parts, state = [], self.init_state(len(tokens.codes))
+        blocks = tokens.codes.split(BLOCK_FRAMES, dim=-1)
+        for number, codes in enumerate(blocks, start=1):
+            step = AudioTokens.from_codes(self.spec, codes)
+            wave, state = self.decode_step(step, state, final=number == len(blocks))
+            parts.append(wave)
+        wave = torch.cat(parts, dim=-1)
         return wave if tokens.num_samples is None else wave[..., : int(tokens.num_samples.max())]
 
     def init_state(self, batch_size: int = 1) -> CodecState:
@@ -291,9 +304,11 @@ class Synthesis(nn.Module):
         if count == 0:
             return overlap[:, :0], phase, overlap
         log_magnitudes, phases, phase = self.integrator(log_magnitudes, phase)
-        spectra = torch.polar(log_magnitudes.expm1() * self.signs, phases)
+        magnitudes = log_magnitudes.expm1() * self.signs
+        spectra = torch.complex(magnitudes * phases.cos(), magnitudes * phases.sin())
         windows = torch.fft.irfft(spectra, n_fft) * self.window
-        length = (count - 1) * step + n_fft
-        summed = nn.functional.fold(windows.transpose(1, 2), (1, length), (1, n_fft), stride=(1, step))
-        summed = summed.view(len(windows), length) + nn.functional.pad(overlap, (0, length - overlap.shape[-1]))
+        summed = nn.functional.pad(overlap, (0, count * step)).unflatten(1, (-1, step))
+        for shift, part in enumerate(windows.split(step, dim=-1)):
+            summed[:, shift : shift + count] += part
+        summed = summed.flatten(1)
         return summed[:, : count * step], phase, summed[:, count * step :]

@@ -7,15 +7,20 @@ MIN_ROWS = 8
 
 
 class RowStableLinear(nn.Linear):
-    """`nn.Linear` for decisions that must fall alike in a stream and in the whole.
-
-    Matrix libraries switch kernels for very few rows, which changes the last bits; so few rows are padded.
-    """
+    """`nn.Linear` for decisions that must fall alike in a stream and in the whole."""
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., D] to [..., E]."""
-        rows = x.reshape(-1, x.shape[-1])
-        if len(rows) >= MIN_ROWS or len(rows) == 0:
-            return super().forward(x)
-        padded = torch.cat([rows, rows.new_zeros(MIN_ROWS - len(rows), rows.shape[-1])])
-        return super().forward(padded)[: len(rows)].reshape(*x.shape[:-1], self.out_features)
+        return row_stable_linear(x, self.weight, self.bias)
+
+
+def row_stable_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x [..., D] by weight [E, D] plus bias [E] to [..., E].
+
+    Matrix libraries switch kernels for very few rows, which changes the last bits; so few rows are padded.
+    """
+    rows = x.reshape(-1, x.shape[-1])
+    if len(rows) >= MIN_ROWS or len(rows) == 0:
+        return nn.functional.linear(x, weight, bias)
+    padded = torch.cat([rows, rows.new_zeros(MIN_ROWS - len(rows), rows.shape[-1])])
+    return nn.functional.linear(padded, weight, bias)[: len(rows)].reshape(*x.shape[:-1], len(weight))

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from audiogen.nn.linear import row_stable_linear
+
+CACHED_ROWS = 512  # so many distances to a thousand codes, 2 MB, lie in cache
+
 
 @dataclass
 class Quantized:
@@ -114,7 +118,9 @@ class CodebookLearner(nn.Module):
 def nearest(vectors: Tensor, x: Tensor) -> Tensor:
     """Index [...] of the row of `vectors` [S, D] closest to each x [..., D]."""
     # ‖x − v‖² = ‖x‖² − 2 x·v + ‖v‖²; the first term does not decide.
-    return (0.5 * vectors.square().sum(-1) - x @ vectors.T).argmin(-1)
+    half_norms = 0.5 * vectors.square().sum(-1)
+    parts = (-x).reshape(-1, x.shape[-1]).split(CACHED_ROWS)
+    return torch.cat([row_stable_linear(part, vectors, half_norms).argmin(-1) for part in parts]).view(x.shape[:-1])
 
 
 def k_means(vectors: Tensor, x: Tensor, iterations: int = 10) -> Tensor:
