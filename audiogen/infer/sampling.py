@@ -38,4 +38,6 @@ class Sampler:
         values, order = logits.topk(kept, dim=-1)
         chances = (values / self.temperature).softmax(-1)
         chances = chances.masked_fill(chances.cumsum(-1) - chances >= self.top_p, 0)
-        return order.gather(-1, torch.multinomial(chances, 1, generator=generator))[..., 0]
+        # The first of exponential clocks to ring that run as fast as the chances: what `multinomial` does, less checks.
+        clocks = torch.empty_like(chances).exponential_(generator=generator)
+        return order.gather(-1, (chances / clocks).argmax(-1, keepdim=True))[..., 0]

@@ -10,8 +10,9 @@ a stream is exact; with the pointer it gets each frame's phone with its neighbou
 that a prompt is read once for all sentences; the chance to advance between two equal phones has a head of its own.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -20,7 +21,15 @@ from torch import Tensor, nn
 
 from audiogen.errors import AudiogenError
 from audiogen.nn.state import State
-from audiogen.nn.transformer import StageNorm, Transformer, TransformerConfig, TransformerState, chunk_mask, prefix_mask
+from audiogen.nn.transformer import (
+    StageNorm,
+    Stepper,
+    Transformer,
+    TransformerConfig,
+    TransformerState,
+    chunk_mask,
+    prefix_mask,
+)
 from audiogen.protocols import AudioTokens, CodecSpec
 from audiogen.registry import register
 
@@ -270,20 +279,14 @@ class VallER(nn.Module):
         The state's buffers are written in place: go on from the one returned.
         """
         config = self.config
-        most = None if chunks is None else chunks * config.chunk // config.merge
-        codes, path, spoken = [], [], []
-        coarse = state.coarse
-        while not coarse.done.all() and (most is None or len(codes) < most):
-            code, place, speaks, coarse = self.coarse.step(coarse, options, generator)
-            codes.append(code)
-            path.append(place)
-            spoken.append(speaks)
-        if not codes:
+        if state.done:
             empty = torch.zeros(len(state.first), config.codec.num_codebooks, 0, dtype=torch.long)
             return AudioTokens.from_codes(config.codec, empty), state
-        lengths = torch.stack(spoken, 1).sum(1) * config.merge
-        frames = torch.stack(codes, 1), torch.stack(path, 1)
-        full, fine = self.fine.refine(*(f.repeat_interleave(config.merge, 1) for f in frames), lengths, state.fine)
+        most = None if chunks is None else chunks * config.chunk // config.merge
+        codes, places, counts, coarse = self.coarse.step(state.coarse, options, generator, most)
+        frames = (merged.repeat_interleave(config.merge, 1) for merged in (codes, places))
+        lengths = counts * config.merge
+        full, fine = self.fine.refine(*frames, lengths, state.fine)
         full = full[:, :, : int(lengths.max())]
         return AudioTokens(config.codec, lengths, codes=full), replace(state, coarse=coarse, fine=fine)
 
@@ -394,33 +397,34 @@ class Coarse(nn.Module):
         )
 
     def step(
-        self, state: CoarseState, options: GenerateOptions, generator: torch.Generator | None
+        self, state: CoarseState, options: GenerateOptions, generator: torch.Generator | None, most: int | None = None
     ) -> tuple[Tensor, Tensor, Tensor, CoarseState]:
-        """The next merged frame of each row.
+        """The next merged frames of each row: at most `most`, or to the end.
 
         Returns:
-            Its code [B], its phone's place in the text [B], whether the row spoke at all [B], and the state after it.
+            Their codes [B, T], 0 once a row has ended; their phones' places in the text [B, T]; how many frames each
+            row spoke [B]; and the state after them.
         """
-        token = self.codes(state.code)[:, None] + lead(self.config, state.text, state.pointer[:, None])
-        positions = torch.stack([state.frame, state.pointer], -1)[:, None]
-        hidden, cache = self.transformer(token, positions, state=state.cache)
-        hidden, state = hidden[:, 0], replace(state, cache=cache, frame=state.frame + 1)
-        if self.config.phone_lag == 0:
-            state = self.path.move(hidden, state, options, generator)
-        code = options.sample(self.head(hidden), generator)
-        place, done = state.pointer, state.done | (code == self.silent)
-        speaks = (~done).long()
-        state = replace(
-            state,
-            code=code,
-            done=done | (state.remaining <= 1),
-            dwell=state.dwell + speaks,
-            remaining=state.remaining - speaks,
-            durations=state.durations.scatter_add(1, clamped(place, state.text)[:, None], speaks[:, None]),
-        )
-        if self.config.phone_lag == 1:
-            state = self.path.move(hidden, state, options, generator)
-        return code * speaks, place, speaks, state
+        walks, transformer = Walk.read(state), Stepper(self.transformer, state.cache)
+        code, frames, device = state.code, state.frame.tolist(), state.code.device
+        codes, places, spoken = [], [], []
+        while not all(walk.done for walk in walks) and (most is None or len(codes) < most):
+            times = zip(frames, walks, strict=True)
+            positions = torch.tensor([[frame + len(codes), walk.pointer] for frame, walk in times], device=device)
+            token = self.codes(code)[:, None] + lead(self.config, state.text, positions[:, 1:])
+            hidden = transformer(token[:, 0], positions)
+            if self.config.phone_lag == 0:
+                self.path.move(hidden, walks, options, generator)
+            code = options.sample(self.head(hidden), generator)
+            codes.append(code)
+            places.append([walk.pointer for walk in walks])
+            ends = [said == self.silent for said in code.tolist()]
+            spoken.append([walk.speak(end) for walk, end in zip(walks, ends, strict=True)])
+            if self.config.phone_lag == 1:
+                self.path.move(hidden, walks, options, generator)
+        speaks, path = torch.tensor(spoken, device=device).T, torch.tensor(places, device=device).T
+        after = replace(state, cache=transformer.state, code=code, frame=state.frame + len(codes))
+        return torch.stack(codes, 1) * speaks, path, speaks.sum(1), Walk.write(walks, after)
 
     def _read(
         self,
@@ -476,25 +480,18 @@ class PhonePointer(nn.Module):
         return first - 1, torch.full_like(first, SATED)
 
     def move(
-        self, hidden: Tensor, state: CoarseState, options: GenerateOptions, generator: torch.Generator | None
-    ) -> CoarseState:
+        self, hidden: Tensor, walks: Sequence["Walk"], options: GenerateOptions, generator: torch.Generator | None
+    ) -> None:
         """Stay or advance, knowing `hidden` [B, D]; past the last phone the row is done."""
-        pointer = clamped(state.pointer, state.text[:, 1:])
-        here, after = (state.phones.gather(1, place[:, None]) for place in (pointer, pointer + 1))
-        logits = self.phone_head(hidden)
-        tendency = torch.where(
-            here == after, self.advance_head(hidden), logits.gather(1, after) - logits.gather(1, here)
-        )
-        chance = tendency[:, 0].div(options.pointer_temperature or 1e-9).sigmoid()
-        chance = 1 - (1 - chance) ** options.speed
-        drawn = torch.rand(len(chance), generator=generator, device=chance.device)
-        if options.pointer_temperature == 0:
-            drawn = torch.full_like(drawn, 0.5)
-        full = state.dwell >= state.limits.gather(1, pointer[:, None])[:, 0]
-        advances = (full | ((drawn < chance) & ~state.forced)) & ~state.done
-        moved = state.pointer + advances
-        ended = state.phones.gather(1, clamped(moved, state.text)[:, None])[:, 0] == self.phone_head.out_features - 1
-        return replace(state, pointer=moved, dwell=state.dwell * ~advances, done=state.done | ended)
+        logits, ties = self.phone_head(hidden).tolist(), self.advance_head(hidden)[:, 0].tolist()
+        drawn = torch.rand(len(walks), generator=generator, device=hidden.device).tolist()
+        for walk, logit, tie, draw in zip(walks, logits, ties, drawn, strict=True):
+            here, after = walk.phones[walk.place], walk.phones[walk.place + 1]
+            tendency = tie if here == after else logit[after] - logit[here]
+            chance = 0.5 + 0.5 * math.tanh(0.5 * tendency / (options.pointer_temperature or 1e-9))
+            chance = 1 - (1 - chance) ** options.speed
+            walk.move((draw if options.pointer_temperature else 0.5) < chance)
+            walk.done = walk.done or walk.phones[walk.pointer] == self.phone_head.out_features - 1
 
 
 class FreePath(nn.Module):
@@ -513,10 +510,62 @@ class FreePath(nn.Module):
         return frames - 1 + self.lag, torch.zeros_like(frames)
 
     def move(
-        self, hidden: Tensor, state: CoarseState, options: GenerateOptions, generator: torch.Generator | None
-    ) -> CoarseState:
+        self, hidden: Tensor, walks: Sequence["Walk"], options: GenerateOptions, generator: torch.Generator | None
+    ) -> None:
         """On to the next frame."""
-        return replace(state, pointer=state.pointer + 1)
+        for walk in walks:
+            walk.pointer += 1
+
+
+@dataclass
+class Walk:
+    """A row of a `CoarseState` in plain numbers, for a while.
+
+    The pointer takes a dozen small decisions a frame: as tensor operations they would take as long as the transformer.
+    The fields are those of the state.
+    """
+
+    phones: list[int]
+    limits: list[int]
+    forced: bool
+    pointer: int
+    dwell: int
+    remaining: int
+    durations: list[int]
+    done: bool
+
+    @classmethod
+    def read(cls, state: CoarseState) -> list["Walk"]:
+        """The walks of all rows."""
+        return [cls(*row) for row in zip(*(getattr(state, f.name).tolist() for f in fields(cls)), strict=True)]
+
+    @staticmethod
+    def write(walks: Sequence["Walk"], state: CoarseState) -> CoarseState:
+        """The state with what has changed on the walks."""
+        changed = ("pointer", "dwell", "remaining", "durations", "done")
+        columns = {name: [getattr(walk, name) for walk in walks] for name in changed}
+        return replace(state, **{name: torch.tensor(c, device=state.code.device) for name, c in columns.items()})
+
+    @property
+    def place(self) -> int:
+        """The pointer, held within the text."""
+        return min(max(self.pointer, 0), len(self.phones) - 2)
+
+    def speak(self, ends: bool) -> bool:
+        """Spend a frame where the pointer is, unless the row has ended or `ends` now; returns whether it was spent."""
+        speaks = not (self.done or ends)
+        self.done = not speaks or self.remaining <= 1
+        self.dwell += speaks
+        self.remaining -= speaks
+        self.durations[self.place] += speaks
+        return speaks
+
+    def move(self, willing: bool) -> None:
+        """Advance if `willing`; in any case where a phone has had its frames, and a preset path only there."""
+        sated = self.dwell >= self.limits[self.place]
+        if not self.done and (sated or (willing and not self.forced)):
+            self.pointer += 1
+            self.dwell = 0
 
 
 class Fine(nn.Module):
