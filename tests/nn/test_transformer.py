@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from audiogen.errors import AudiogenError
-from audiogen.nn.transformer import Transformer, TransformerConfig, TransformerState, chunk_mask, prefix_mask
+from audiogen.nn.transformer import Stepper, Transformer, TransformerConfig, TransformerState, chunk_mask, prefix_mask
 
 
 @pytest.fixture
@@ -45,6 +45,27 @@ def test_ragged_rows_equal_single_rows(model):
         _, state = model(x[one, :length], where[one, :length], full, model.init_state(1, 9))
         single, _ = model(after[one], after_where[one], state=state)
         torch.testing.assert_close(batch[one], single, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("lengths", [[5], [5, 5], [5, 2, 4]], ids=["one", "equal", "ragged"])
+def test_a_stepper_does_what_the_transformer_does(model, lengths):
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.3)
+    batch, before = len(lengths), torch.tensor(lengths)
+    x, where = torch.randn(batch, 5, 32), positions(batch, 5)
+    _, state = model(x, where, state=model.init_state(batch, 9), stage=2, lengths=before)
+    expected, stepper = state.copy(9), Stepper(model, state, stage=2)
+    for token in torch.randn(4, batch, 32):
+        at = torch.randint(50, (batch, 2))
+        output, expected = model(token[:, None], at[:, None], state=expected, stage=2)
+        torch.testing.assert_close(stepper(token, at), output[:, 0], atol=1e-5, rtol=0)
+    assert torch.equal(stepper.state.length, before + 4)
+    for mine, other in zip(stepper.state.keys + stepper.state.values, expected.keys + expected.values, strict=True):
+        for row, length in enumerate(lengths):
+            torch.testing.assert_close(mine[row, :, : length + 4], other[row, :, : length + 4], atol=1e-5, rtol=0)
+    with pytest.raises(AudiogenError, match="a stream of 9 tokens cannot take token 10"):
+        stepper(token, at)
 
 
 @torch.no_grad()
