@@ -19,7 +19,8 @@ from audiogen.errors import AudiogenError
 class CodecSpec:
     """What an acoustic model needs to know of a codec.
 
-    A codec of discrete codes has `num_codebooks` and `codebook_size`; one of continuous latents has `latent_dim`.
+    A codec of discrete codes has `num_codebooks` and `codebook_size`; one of continuous latents has `latent_dim`. One
+    that cuts sound into overlapping parts and codes each alone has `segment` and `segment_stride`, in samples.
     """
 
     name: str
@@ -28,6 +29,9 @@ class CodecSpec:
     num_codebooks: int = 0
     codebook_size: int = 0
     latent_dim: int = 0
+    channels: int = 1
+    segment: int = 0
+    segment_stride: int = 0
 
     @property
     def frame_rate(self) -> Fraction:
@@ -35,8 +39,11 @@ class CodecSpec:
         return Fraction(self.sample_rate, self.hop_length)
 
     def num_frames(self, num_samples: int) -> int:
-        """Frames that hold `num_samples` samples: the last one may be partly padding."""
-        return -(-num_samples // self.hop_length)
+        """Frames that hold `num_samples` samples: the last one, of each segment too, may be partly padding."""
+        if not self.segment:
+            return -(-num_samples // self.hop_length)
+        starts = range(0, num_samples, self.segment_stride)
+        return sum(-(-min(self.segment, num_samples - start) // self.hop_length) for start in starts)
 
     def to_dict(self) -> dict[str, Any]:
         """The spec as plain values, for a bundle."""
@@ -47,7 +54,8 @@ class CodecSpec:
 class AudioTokens:
     """A batch of encoded audio: `codes` int64 [B, K, T] or `latents` float [B, D, T], with `lengths` int64 [B] frames.
 
-    `num_samples` int64 [B] is the true length of the audio where it is known; decoding trims to it.
+    `num_samples` int64 [B] is the true length of the audio where it is known; decoding trims to it. `scales` [B, S] is
+    the loudness of each of S segments, from a codec that evens it out.
     """
 
     spec: CodecSpec
@@ -55,6 +63,7 @@ class AudioTokens:
     codes: Tensor | None = None
     latents: Tensor | None = None
     num_samples: Tensor | None = None
+    scales: Tensor | None = None
 
     def __post_init__(self) -> None:
         if (self.codes is None) == (self.latents is None):

@@ -1,0 +1,178 @@
+"""EnCodec (Défossez et al. 2022, arXiv 2210.13438): a SEANet autoencoder around a residual vector quantiser.
+
+The published 24 kHz model is the default configuration, and audiocraft's 32 kHz one is another; the 48 kHz model, which
+cuts sound into normalised segments, is in `encodec_segmented.py`. Published weights are read by
+`audiogen import encodec`.
+
+Codes are nested: the first k codebooks of a frame are the codes at the bandwidth of k codebooks.
+
+Timing of the causal model: a frame is complete with its last sample, but mirrored padding holds the first seven frames
+back until the seventh, on the way in and on the way out.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from audiogen.errors import AudiogenError
+from audiogen.nn.quantize import ResidualVectorQuantizer
+from audiogen.nn.seanet import Decoder, Encoder, SeanetConfig, SeanetState
+from audiogen.nn.state import State
+from audiogen.protocols import AudioTokens, CodecSpec
+from audiogen.registry import register
+
+# Long sounds go through in blocks whose activations stay in a processor's cache.
+BLOCK_FRAMES = 24
+
+
+@dataclass
+class EncodecConfig:
+    """Rate, network and codebooks."""
+
+    sample_rate: int = 24_000
+    num_codebooks: int = 32
+    codebook_size: int = 1024
+    network: SeanetConfig = field(default_factory=SeanetConfig)
+
+    def __post_init__(self) -> None:
+        if self.network.time_norm:
+            raise AudiogenError("time_norm needs sound in segments: use the codec 'encodec_segmented'")
+
+
+@dataclass
+class EncodecState(State):
+    """Both directions of a stream."""
+
+    encoder: SeanetState
+    decoder: SeanetState
+
+    def reset(self, mask: Tensor) -> "EncodecState":
+        """Not possible: a stream's start is not a matter of zeros, for its first samples are mirrored."""
+        raise AudiogenError("a row of an EnCodec stream cannot be reset; cat a fresh init_state in its place")
+
+
+@register("codec", "encodec", EncodecConfig)
+class EncodecCodec(nn.Module):
+    """EnCodec without segments; see the module's first lines."""
+
+    def __init__(self, config: EncodecConfig) -> None:
+        super().__init__()
+        self.config = config
+        network = config.network
+        self.spec = CodecSpec(
+            "encodec",
+            config.sample_rate,
+            network.hop_length,
+            config.num_codebooks,
+            config.codebook_size,
+            channels=network.channels,
+        )
+        self.encoder = Encoder(network)
+        self.quantizer = ResidualVectorQuantizer(config.num_codebooks, config.codebook_size, network.latent_dim)
+        self.decoder = Decoder(network)
+
+    def codebooks_at(self, kbps: float) -> int:
+        """How many codebooks a bandwidth of `kbps` kbit/s has room for; at least one."""
+        bits = (self.spec.codebook_size - 1).bit_length() * self.spec.frame_rate
+        return max(1, min(self.spec.num_codebooks, int(round(1000 * kbps) // bits)))
+
+    def encode(self, wave: Tensor, lengths: Tensor | None = None, codebooks: int | None = None) -> AudioTokens:
+        """Encode wave [B, C, N] to ceil(N / hop) frames.
+
+        Args:
+            wave: Samples; one channel serves for all that the codec has.
+            lengths: True lengths [B] in samples, where rows are padded.
+            codebooks: Use the first so many; all if None.
+        """
+        if lengths is not None and len(set(lengths.tolist())) > 1:
+            return joined(
+                [self.encode(row[None, :, :length], None, codebooks) for row, length in zip(wave, lengths, strict=True)]
+            )
+        wave = wave if lengths is None else wave[..., : int(lengths[0])]
+        tokens = self._encode_even(wave, codebooks)
+        tokens.num_samples = torch.full((len(wave),), wave.shape[-1])
+        return tokens
+
+    def decode(self, tokens: AudioTokens) -> Tensor:
+        """Decode codes [B, k, T] of the first k codebooks to wave [B, C, N]."""
+        if len(set(tokens.lengths.tolist())) > 1:
+            return padded([self.decode(row) for row in rows_of(tokens)])
+        tokens = replace(tokens, codes=tokens.codes[..., : int(tokens.lengths[0])])
+        wave = self._decode_even(tokens)
+        return wave if tokens.num_samples is None else wave[..., : int(tokens.num_samples.max())]
+
+    def init_state(self, batch_size: int = 1) -> EncodecState:
+        """A stream that has seen nothing."""
+        return EncodecState(self.encoder.init_state(batch_size), self.decoder.init_state(batch_size))
+
+    def encode_step(
+        self, wave: Tensor, state: EncodecState, final: bool = False, codebooks: int | None = None
+    ) -> tuple[AudioTokens, EncodecState]:
+        """Encode the next samples [B, C, n]; `final` completes the last frame."""
+        latents, encoder = self.encoder(self._channels_last(wave), state.encoder, final)
+        return self._quantized(latents, codebooks), EncodecState(encoder, state.decoder)
+
+    def decode_step(self, tokens: AudioTokens, state: EncodecState, final: bool = False) -> tuple[Tensor, EncodecState]:
+        """Decode the next frames; `final` also gives the samples that were held back."""
+        wave, decoder = self.decoder(self.quantizer.decode(tokens.codes), state.decoder, final)
+        return wave.transpose(1, 2), EncodecState(state.encoder, decoder)
+
+    def _encode_even(self, wave: Tensor, codebooks: int | None) -> AudioTokens:
+        """Tokens of wave [B, C, N], all of it true."""
+        state, latents = self.encoder.init_state(len(wave)), []
+        for block, final in _blocks(self._channels_last(wave), BLOCK_FRAMES * self.spec.hop_length):
+            part, state = self.encoder(block, state, final)
+            latents.append(part)
+        return self._quantized(torch.cat(latents, dim=1), codebooks)
+
+    def _decode_even(self, tokens: AudioTokens) -> Tensor:
+        """The wave of codes [B, k, T], all of them true."""
+        latents = self.quantizer.decode(tokens.codes)
+        state, waves = self.decoder.init_state(len(latents)), []
+        for block, final in _blocks(latents, BLOCK_FRAMES):
+            part, state = self.decoder(block, state, final)
+            waves.append(part)
+        return torch.cat(waves, dim=1).transpose(1, 2)
+
+    def _channels_last(self, wave: Tensor) -> Tensor:
+        if wave.shape[1] not in (1, self.spec.channels):
+            wanted = "1" if self.spec.channels == 1 else f"1 or {self.spec.channels}"
+            raise AudiogenError(f"a wave of {wave.shape[1]} channels was given; this codec takes {wanted}")
+        return wave.expand(-1, self.spec.channels, -1).transpose(1, 2).contiguous()
+
+    def _quantized(self, latents: Tensor, codebooks: int | None) -> AudioTokens:
+        used = self.spec.num_codebooks if codebooks is None else codebooks
+        if not 1 <= used <= self.spec.num_codebooks:
+            raise AudiogenError(f"{used} codebooks asked for; this codec has 1 to {self.spec.num_codebooks}")
+        return AudioTokens.from_codes(self.spec, self.quantizer(latents, used).codes)
+
+
+def joined(rows: list[AudioTokens]) -> AudioTokens:
+    """Tokens of single rows as one batch, codes and scales padded with zeros."""
+    lengths, samples = (torch.cat([getattr(row, name) for row in rows]) for name in ("lengths", "num_samples"))
+    scales = None if rows[0].scales is None else padded([row.scales for row in rows])
+    return AudioTokens(rows[0].spec, lengths, padded([row.codes for row in rows]), num_samples=samples, scales=scales)
+
+
+def rows_of(tokens: AudioTokens) -> Iterator[AudioTokens]:
+    """The rows of a batch, each at its own length."""
+    for row, length in enumerate(tokens.lengths.tolist()):
+        one = slice(row, row + 1)
+        samples = None if tokens.num_samples is None else tokens.num_samples[one]
+        scales = None if tokens.scales is None else tokens.scales[one]
+        codes = tokens.codes[one, :, :length]
+        yield AudioTokens(tokens.spec, tokens.lengths[one], codes, num_samples=samples, scales=scales)
+
+
+def padded(rows: list[Tensor]) -> Tensor:
+    """Tensors [1, …, n] of one row each as one [B, …, max n], filled up with zeros."""
+    longest = max(row.shape[-1] for row in rows)
+    return torch.cat([nn.functional.pad(row, (0, longest - row.shape[-1])) for row in rows])
+
+
+def _blocks(x: Tensor, size: int) -> Iterator[tuple[Tensor, bool]]:
+    """x [B, n, ·] in blocks of `size`, and whether each is the last."""
+    blocks = x.split(size, dim=1)
+    return ((block, number == len(blocks)) for number, block in enumerate(blocks, start=1))
