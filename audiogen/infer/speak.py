@@ -1,16 +1,17 @@
 """Text to speech with a voice bundle: whole, or in a stream that begins to sound while the rest is being made.
 
 Text is spoken sentence by sentence, each after the same voice prompt, so memory does not grow and the voice does not
-drift. In a stream the first codebook runs a chunk ahead, then the others and the codec follow for that chunk; a chunk
-never hears what comes after it, so the speech is the same as when it is made whole.
+drift. The first codebook runs a chunk ahead in a thread of its own, the others and the codec follow; a chunk never
+hears what comes after it, so the speech is the same as when it is made whole.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from audiogen.data.alignment import tiled
 from audiogen.errors import AudiogenError, unknown_name
 from audiogen.infer.align import align
 from audiogen.infer.sampling import Sampler
-from audiogen.models.valle_r import GenerateOptions, Utterance, VoicePrompt
+from audiogen.models.valle_r import GenerateOptions, Outline, SpeechState, Utterance, VoicePrompt
 from audiogen.protocols import AudioTokens
 from audiogen.text.frontend import LONGEST_TEXT, TextFrontend
 from audiogen.text.sentences import split_sentences
@@ -33,6 +34,7 @@ PROMPT_SECONDS = (1.0, 15.0)
 REMEMBERED_VOICES = 4
 
 TimedPhone = tuple[str, float, float]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -191,21 +193,32 @@ class Speaker:
         steps: Iterator[int | None],
     ) -> Iterator[tuple[Tensor, list[TimedPhone]]]:
         """The wave [1, n] of the next of `steps` chunks at a time, and with the last of a sentence its phones."""
-        prompt, drawing = self._prompt(voice), options.generate()
-        generator = torch.Generator().manual_seed(seed)
-        decoder, frames = self._codec.init_state(1), 0
-        for phones in self._sentences(text):
-            ids = torch.tensor(self._frontend.inventory.encode(phones))
-            state = self._model.init_state([Utterance(ids, prompt)], drawing, self._primed(prompt))
-            begun = frames
-            while not state.done:
-                tokens, state = self._model.step(state, drawing, generator, next(steps))
-                frames += tokens.codes.shape[-1]
-                wave, decoder = self._codec.decode_step(tokens, decoder)
-                yield wave[0], self._timings(phones, state, begun) if state.done else []
+        decoder, frames, fine = self._codec.init_state(1), 0, None
+        for phones, state, outline in ahead(self._outlines(text, self._prompt(voice), options, seed, steps)):
+            if fine is None:
+                begun, fine = frames, state.fine
+            tokens, fine = self._model.fill(outline, fine)
+            frames += tokens.codes.shape[-1]
+            wave, decoder = self._codec.decode_step(tokens, decoder)
+            yield wave[0], self._timings(phones, state, begun) if state.done else []
+            fine = None if state.done else fine
         nothing = torch.zeros(1, self._codec.spec.num_codebooks, 0, dtype=torch.long)
         wave, _ = self._codec.decode_step(AudioTokens.from_codes(self._codec.spec, nothing), decoder, final=True)
         yield wave[0], []
+
+    @torch.inference_mode()
+    def _outlines(
+        self, text: str, prompt: VoicePrompt, options: SpeakOptions, seed: int, steps: Iterator[int | None]
+    ) -> Iterator[tuple[list[str], SpeechState, Outline]]:
+        """A sentence, its state after the next of `steps` chunks (with `fine` as before the first), and those chunks."""
+        drawing, generator = options.generate(), torch.Generator().manual_seed(seed)
+        for phones in self._sentences(text):
+            ids = torch.tensor(self._frontend.inventory.encode(phones))
+            state = self._model.init_state([Utterance(ids, prompt)], drawing, self._primed(prompt))
+            while not state.done:
+                outline, coarse = self._model.outline(state.coarse, drawing, generator, next(steps))
+                state = replace(state, coarse=coarse)
+                yield phones, state, outline
 
     def _sentences(self, text: str) -> Iterator[list[str]]:
         """The phones of each sentence that has any."""
@@ -226,3 +239,12 @@ class Speaker:
                 timings.append((phone, place * seconds, end * seconds))
             place = end
         return timings
+
+
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items; while one is used, the next is made in another thread."""
+    with ThreadPoolExecutor(1) as worker:
+        coming = worker.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = worker.submit(next, items, None)
+            yield item

@@ -202,6 +202,21 @@ class SpeechState(State):
         return bool(self.coarse.done.all())
 
 
+@dataclass(frozen=True)
+class Outline:
+    """Merged frames before `Fine` has heard of them.
+
+    Attributes:
+        codes: Their first codebook [B, T].
+        places: Their phones' places in the text [B, T].
+        counts: How many of them each row spoke [B].
+    """
+
+    codes: Tensor
+    places: Tensor
+    counts: Tensor
+
+
 @register("acoustic", "valle_r", VallERConfig)
 class VallER(nn.Module):
     """Phones and a voice prompt to codes."""
@@ -278,17 +293,33 @@ class VallER(nn.Module):
 
         The state's buffers are written in place: go on from the one returned.
         """
-        config = self.config
         if state.done:
-            empty = torch.zeros(len(state.first), config.codec.num_codebooks, 0, dtype=torch.long)
-            return AudioTokens.from_codes(config.codec, empty), state
-        most = None if chunks is None else chunks * config.chunk // config.merge
-        codes, places, counts, coarse = self.coarse.step(state.coarse, options, generator, most)
-        frames = (merged.repeat_interleave(config.merge, 1) for merged in (codes, places))
-        lengths = counts * config.merge
-        full, fine = self.fine.refine(*frames, lengths, state.fine)
-        full = full[:, :, : int(lengths.max())]
-        return AudioTokens(config.codec, lengths, codes=full), replace(state, coarse=coarse, fine=fine)
+            empty = torch.zeros(len(state.first), self.config.codec.num_codebooks, 0, dtype=torch.long)
+            return AudioTokens.from_codes(self.config.codec, empty), state
+        outline, coarse = self.outline(state.coarse, options, generator, chunks)
+        tokens, fine = self.fill(outline, state.fine)
+        return tokens, replace(state, coarse=coarse, fine=fine)
+
+    @torch.no_grad()
+    def outline(
+        self,
+        state: CoarseState,
+        options: GenerateOptions,
+        generator: torch.Generator | None = None,
+        chunks: int | None = None,
+    ) -> tuple[Outline, CoarseState]:
+        """The first half of a `step`, for rows that are not all done: it needs nothing of the second."""
+        most = None if chunks is None else chunks * self.config.chunk // self.config.merge
+        codes, places, counts, state = self.coarse.step(state, options, generator, most)
+        return Outline(codes, places, counts), state
+
+    @torch.no_grad()
+    def fill(self, outline: Outline, state: FineState) -> tuple[AudioTokens, FineState]:
+        """The second half of a `step`: the other codebooks of what was outlined."""
+        merge, lengths = self.config.merge, outline.counts * self.config.merge
+        frames = (merged.repeat_interleave(merge, 1) for merged in (outline.codes, outline.places))
+        codes, state = self.fine.refine(*frames, lengths, state)
+        return AudioTokens(self.config.codec, lengths, codes=codes[:, :, : int(lengths.max())]), state
 
     def generate(
         self,

@@ -68,6 +68,37 @@ def test_a_stream_is_the_whole_in_chunks(speaker):
     assert whole.sample_rate == 24_000
 
 
+def test_working_ahead_changes_nothing(speaker, monkeypatch):
+    text = "Good morning. How are you?"
+    overlapped = speaker.synthesize(text, options=SAYS)
+    monkeypatch.setattr(speak, "ahead", lambda items: items)
+    alone = speaker.synthesize(text, options=SAYS)
+    assert torch.equal(overlapped.wave, alone.wave) and overlapped.phones == alone.phones
+
+
+def test_ahead_gives_the_same_items_and_passes_on_errors():
+    made = []
+
+    def items():
+        for number in range(1, 4):
+            made.append(number)
+            yield number
+        raise AudiogenError("no fourth")
+
+    stream = speak.ahead(items())
+    assert next(stream) == 1 and next(stream) == 2 and next(stream) == 3
+    assert made == [1, 2, 3]
+    with pytest.raises(AudiogenError, match="no fourth"):
+        next(stream)
+
+
+def test_a_stream_may_be_left(speaker):
+    stream = speaker.stream("Good morning. How are you?", options=SAYS)
+    next(stream)
+    stream.close()
+    assert speaker.synthesize("One.", options=SAYS).wave.shape[1] > 0
+
+
 def test_phones_have_times(speaker):
     speech = speaker.synthesize("Good morning. How are you?", options=SAYS)
     frontend = TextFrontend("en")
