@@ -55,12 +55,12 @@ def bench_codec(model: str = "codec-24khz", threads: int = 1, pairs: int = timin
     return Table("Codec", rows, units, f"{note} {_machine(threads)}")
 
 
-def bench_say(model: str = "voice-en", threads: int = 2) -> Table:
+def bench_say(model: str = "voice-en", threads: int = 1) -> Table:
     """Real-time factor, time to first audio and chunk latency of speaking, phonemisation included.
 
     Args:
         model: Name or folder of a voice bundle.
-        threads: Of torch.
+        threads: Of torch in each of the two workers of a speaker.
     """
     speaker, rows = api.load(model, "acoustic"), []
     with timing.threads(threads):

@@ -216,7 +216,7 @@ audiogen bench codec --threads 1
 """,
     )
     parser.add_argument("what", nargs="*", metavar="WHAT", help="codec, say, transcribe (default: all of them)")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of torch (default: codec 1, others 2)")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of torch (default: transcribe 2, others 1)")
     _add_models_measured(parser)
     _add_json(parser)
 

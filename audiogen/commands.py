@@ -46,6 +46,7 @@ def say(options: argparse.Namespace) -> None:
     if options.json is not None:
         check_writable(options.json)
     text = sys.stdin.read() if options.text == "-" else options.text
+    _one_thread_a_worker()
     speaker = api.load(options.model, "acoustic")
     voice = options.voice
     if options.prompt is not None:
@@ -110,6 +111,7 @@ def models(options: argparse.Namespace) -> None:
 
 def demo(options: argparse.Namespace) -> None:
     """Speak, hear it back, leave the files and print the figures."""
+    _one_thread_a_worker()
     from audiogen.demo import run_demo
 
     speaker, listener = _pair(options)
@@ -118,6 +120,7 @@ def demo(options: argparse.Namespace) -> None:
 
 def serve(options: argparse.Namespace) -> None:
     """Open the page and serve until interrupted."""
+    _one_thread_a_worker()
     for module in ("uvicorn", "fastapi", "gradio"):
         require(module, "serve")
     from audiogen.serve.app import serve as serve_page
@@ -175,6 +178,15 @@ def score(options: argparse.Namespace) -> None:
 
 def _scores(module: str) -> ModuleType:
     return import_module(f"audiogen.score.{module}")
+
+
+def _one_thread_a_worker() -> None:
+    """Keep torch from sharing out its work, which the speaker does, unless `OMP_NUM_THREADS` says otherwise.
+
+    The models are small; threads that wait for each other beside a busy program take many times as long as one.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
 
 
 def _pair(options: argparse.Namespace) -> "tuple[Speaker, Listener]":

@@ -210,7 +210,7 @@ class Speaker:
     def _outlines(
         self, text: str, prompt: VoicePrompt, options: SpeakOptions, seed: int, steps: Iterator[int | None]
     ) -> Iterator[tuple[list[str], SpeechState, Outline]]:
-        """A sentence, its state after the next of `steps` chunks (with `fine` as before the first), and those chunks."""
+        """A sentence, its state after the next of `steps` chunks, with `fine` as at its start, and those chunks."""
         drawing, generator = options.generate(), torch.Generator().manual_seed(seed)
         for phones in self._sentences(text):
             ids = torch.tensor(self._frontend.inventory.encode(phones))
