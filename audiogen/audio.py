@@ -5,7 +5,9 @@ rate, length and values.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -104,23 +106,33 @@ def blocks(
     path: str | Path, sample_rate: int, block_seconds: float, max_minutes: float = MAX_MINUTES
 ) -> Iterator[Tensor]:
     """A sound file as successive mono blocks [1, n] at `sample_rate`: constant memory, resampled in a stream."""
-    info = check(path, max_minutes)
-    resampler = soxr.ResampleStream(info.samplerate, sample_rate, 1, dtype="float32", quality="HQ")
+    rate = check(path, max_minutes).samplerate
+    return resampled(_mono_blocks(path, max(1, round(block_seconds * rate))), rate, sample_rate)
+
+
+def resampled(blocks: Iterable[Tensor], source_rate: int, target_rate: int) -> Iterator[Tensor]:
+    """Successive mono blocks [1, n] of one sound at another rate; what a resampler holds back comes at the end."""
+    resampler = soxr.ResampleStream(source_rate, target_rate, 1, dtype="float32", quality="HQ")
+    for block in chain(blocks, [None]):
+        samples = np.zeros(0, dtype=np.float32) if block is None else block[0].numpy()
+        out = resampler.resample_chunk(samples, last=block is None)
+        if len(out):
+            yield torch.from_numpy(out.copy())[None]
+
+
+def _mono_blocks(path: str | Path, size: int) -> Iterator[Tensor]:
+    """Mono blocks [1, n] of at most `size` samples, at the file's own rate."""
     with soundfile.SoundFile(str(path)) as file:
-        position, size = 0, max(1, round(block_seconds * info.samplerate))
-        while position < info.frames:
+        while True:
             try:
                 block = file.read(size, dtype="float32", always_2d=True)
             except (soundfile.SoundFileError, RuntimeError) as error:
                 raise AudiogenError(f"{path} is damaged: {error}") from None
             if len(block) == 0:
-                break
-            position += len(block)
+                return
             mono = torch.from_numpy(np.ascontiguousarray(block.mean(1)))[None]
             check_finite(mono, str(path))
-            out = resampler.resample_chunk(mono[0].numpy(), last=position >= info.frames)
-            if len(out):
-                yield torch.from_numpy(out.copy())[None]
+            yield mono
 
 
 def check_target(path: str | Path) -> Path:
@@ -141,6 +153,15 @@ def write(path: str | Path, wave: Tensor, sample_rate: int, subtype: str | None 
     samples = wave.detach().cpu().float().clamp(-1, 1).reshape(-1, wave.shape[-1]).T.numpy()
     with whole(path) as staging:
         soundfile.write(str(staging), samples, sample_rate, subtype=subtype, format=WRITTEN[path.suffix.lower()])
+
+
+@contextmanager
+def writer(path: str | Path, sample_rate: int, channels: int = 1) -> Iterator[Callable[[Tensor], None]]:
+    """A function that appends a wave [C, n] to the sound file `path`, which is written whole or not at all."""
+    path = check_target(path)
+    with whole(path) as staging:
+        with soundfile.SoundFile(str(staging), "w", sample_rate, channels, format=WRITTEN[path.suffix.lower()]) as file:
+            yield lambda wave: file.write(wave.detach().cpu().float().clamp(-1, 1).T.numpy())
 
 
 def to_bytes(

@@ -142,16 +142,17 @@ def _add_codec(commands: Any) -> None:
         """
 audiogen codec encode speech.wav speech.agc
 audiogen codec encode speech.wav speech.agc --codebooks 2
+cat speech.wav | audiogen codec encode - - | audiogen codec decode - - > back.wav
 """,
     )
-    encode.add_argument("source", metavar="SOUND", help="a WAV, FLAC, OGG or MP3 file")
-    encode.add_argument("target", metavar="CODES", help="the .agc file to write")
+    encode.add_argument("source", metavar="SOUND", help="a WAV, FLAC, OGG or MP3 file; - is WAV on standard input")
+    encode.add_argument("target", metavar="CODES", help="the .agc file to write; - is standard output")
     encode.add_argument(
         "--codebooks", type=int, metavar="K", help="keep the first K codebooks only: smaller, rougher (default: all)"
     )
     decode = _command(directions, "decode", "decode a file of codes", "audiogen codec decode speech.agc back.wav")
-    decode.add_argument("source", metavar="CODES", help="a .agc file")
-    decode.add_argument("target", metavar="SOUND", help="the .wav, .flac or .ogg file to write")
+    decode.add_argument("source", metavar="CODES", help="a .agc file; - is standard input")
+    decode.add_argument("target", metavar="SOUND", help="the .wav, .flac or .ogg file to write; - is standard output")
     for direction in (encode, decode):
         direction.add_argument("--model", default=DEFAULT_CODEC, metavar="NAME", help="a codec (default: %(default)s)")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import torch
 from rich.console import Console
@@ -87,18 +87,20 @@ def transcribe(options: argparse.Namespace) -> None:
 
 def encode(options: argparse.Namespace) -> None:
     """Turn a sound file into a file of codes."""
-    coded = api.load(options.model, "codec").encode_file(options.source, options.target, options.codebooks)
+    codec, source, target = api.load(options.model, "codec"), _source(options.source), _target(options.target)
+    coded = codec.encode_file(source, target, options.codebooks)
     kbps = coded.bits_per_second / 1000
     print(
-        f"{options.target}: {coded.seconds:.1f} s, {coded.codebooks} codebooks, {kbps:g} kbit/s of codes",
+        f"{options.target}: {coded.seconds:.1f} s in {coded.bytes:,} bytes, {kbps:.2f} kbit/s, "
+        f"{coded.codebooks} codebooks",
         file=sys.stderr,
     )
 
 
 def decode(options: argparse.Namespace) -> None:
     """Turn a file of codes back into a sound file."""
-    coded = api.load(options.model, "codec").decode_file(options.source, options.target)
-    print(f"{options.target}: {coded.seconds:.1f} s", file=sys.stderr)
+    codec, source, target = api.load(options.model, "codec"), _source(options.source), _target(options.target)
+    print(f"{options.target}: {codec.decode_file(source, target):.1f} s", file=sys.stderr)
 
 
 def models(options: argparse.Namespace) -> None:
@@ -174,6 +176,18 @@ def score(options: argparse.Namespace) -> None:
     if options.what not in measures:
         raise unknown_name("score", options.what, measures)
     _measure([measures[options.what]], options.json)
+
+
+def _source(name: str) -> str | BinaryIO:
+    """A file's name, or standard input for `-`."""
+    return sys.stdin.buffer if name == "-" else name
+
+
+def _target(name: str) -> str | BinaryIO:
+    """A file's name, or standard output for `-`, unless that is a terminal."""
+    if name == "-" and sys.stdout.isatty():
+        raise AudiogenError("bytes are not for a terminal; name a file, or pipe them on: … - | …")
+    return sys.stdout.buffer if name == "-" else name
 
 
 def _scores(module: str) -> ModuleType:

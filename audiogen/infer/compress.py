@@ -1,43 +1,43 @@
-"""Sound files to files of codes and back: `.agc`, a safetensors file of int16 codes with the codec's spec beside them.
+"""Sound to codes and back, in files and through pipes; `container.py` says what a file of codes looks like.
 
-Long recordings go through in blocks, so memory does not grow with them while encoding; by the codec's streaming rule
-the codes are the same as those of the whole file.
+Everything goes through in blocks, so memory does not grow with a recording; by the codec's streaming rule the codes are
+the same as those of the whole.
 """
 
-import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from audiogen import audio
 from audiogen.checkpoint import Bundle
 from audiogen.errors import AudiogenError
 from audiogen.files import check_writable, whole
+from audiogen.infer import wavpipe
+from audiogen.infer.container import CodesBlock, read_blocks, write_blocks
 from audiogen.protocols import AudioTokens, CodecSpec
 
-FORMAT = "audiogen codes 1"
-BLOCK_SECONDS = 10.0
+BLOCK_SECONDS = 5.0
+PIPED_SECONDS = 1.0  # through a pipe someone waits
+PIPE = "the pipe"
 
 
 @dataclass(frozen=True)
 class CodedFile:
-    """What was coded.
-
-    Attributes:
-        seconds: Length of the sound.
-        codebooks: How many codebooks are kept.
-        bits_per_second: What the codes amount to, log2(codebook_size) bits each.
-    """
+    """What was coded: the length of the sound, how many codebooks are kept, and the size of all."""
 
     seconds: float
     codebooks: int
-    bits_per_second: float
+    bytes: int
+
+    @property
+    def bits_per_second(self) -> float:
+        """What the sound takes, with everything that is written."""
+        return 8 * self.bytes / self.seconds
 
 
 class FileCodec:
@@ -61,89 +61,135 @@ class FileCodec:
         Raises:
             AudiogenError: If the file cannot be read (see `audio.check`) or `codebooks` is out of range.
         """
-        kept = self.spec.num_codebooks if codebooks is None else codebooks
-        if not 1 <= kept <= self.spec.num_codebooks:
-            raise AudiogenError(f"{kept} codebooks asked for; this codec has 1 to {self.spec.num_codebooks}")
-        state, parts, samples = self.codec.init_state(1), [], 0
-        with torch.inference_mode():
-            for block, final in _with_final(audio.blocks(source, self.spec.sample_rate, BLOCK_SECONDS)):
-                tokens, state = self.codec.encode_step(block[None], state, final=final)
-                parts.append(tokens.codes[:, :kept])
-                samples += block.shape[-1]
-        if not samples:
-            raise AudiogenError(f"{source} is damaged: no samples can be read from it")
-        tokens = AudioTokens.from_codes(self.spec, torch.cat(parts, dim=-1))
-        tokens.num_samples = torch.tensor([samples])
+        blocks = list(self._encoded(source, self._kept(codebooks)))
+        tokens = AudioTokens.from_codes(self.spec, torch.cat([block.codes for block in blocks], dim=-1)[None])
+        tokens.num_samples = tokens.lengths * self.spec.hop_length - blocks[-1].padding
         return tokens
 
     def decode(self, tokens: AudioTokens) -> Tensor:
-        """Wave [1, N] at the codec's rate."""
-        block = round(BLOCK_SECONDS * self.spec.frame_rate)
-        state, parts = self.codec.init_state(1), []
-        pieces = tokens.codes.split(block, dim=-1)
-        with torch.inference_mode():
-            for number, codes in enumerate(pieces, start=1):
-                step = AudioTokens.from_codes(self.spec, codes)
-                wave, state = self.codec.decode_step(step, state, final=number == len(pieces))
-                parts.append(wave[0])
-        return torch.cat(parts, dim=-1)[:, : int(tokens.num_samples[0])]
+        """Wave [C, N] at the codec's rate."""
+        parts = tokens.codes[0].split(round(BLOCK_SECONDS * self.spec.frame_rate), dim=-1)
+        padding = tokens.codes.shape[-1] * self.spec.hop_length - int(tokens.num_samples[0])
+        blocks = (CodesBlock(part, number == len(parts), padding) for number, part in enumerate(parts, start=1))
+        return torch.cat(list(self._decoded(blocks)), dim=-1)
 
-    def encode_file(self, source: str | Path, target: str | Path, codebooks: int | None = None) -> CodedFile:
-        """Encode the sound file `source` into the `.agc` file `target`."""
-        check_writable(target)
-        tokens = self.encode(source, codebooks)
-        with whole(target) as staging:
-            metadata = {
-                "format": FORMAT,
-                "spec": json.dumps(self.spec.to_dict()),
-                "num_samples": str(int(tokens.num_samples[0])),
-            }
-            save_file({"codes": tokens.codes[0].to(torch.int16).contiguous()}, staging, metadata)
-        return self._coded(tokens)
+    def encode_file(
+        self, source: str | Path | BinaryIO, target: str | Path | BinaryIO, codebooks: int | None = None
+    ) -> CodedFile:
+        """Encode a sound file, or WAV as it comes through a pipe, into the `.agc` file or pipe `target`."""
+        kept, frames, padding = self._kept(codebooks), 0, 0
 
-    def decode_file(self, source: str | Path, target: str | Path) -> CodedFile:
-        """Decode the `.agc` file `source` into the sound file `target`.
+        def counted() -> Iterator[CodesBlock]:
+            nonlocal frames, padding
+            for block in self._encoded(source, kept):
+                frames, padding = frames + block.codes.shape[1], block.padding
+                yield block
+
+        with _to_write(target) as file:
+            written = write_blocks(file, self.codec, kept, counted())
+        return CodedFile((frames * self.spec.hop_length - padding) / self.spec.sample_rate, kept, written)
+
+    def decode_file(self, source: str | Path | BinaryIO, target: str | Path | BinaryIO) -> float:
+        """Decode the `.agc` file or pipe `source` into a sound file, or as WAV into a pipe; returns the seconds.
 
         Raises:
             AudiogenError: If `source` is no such file, is damaged, or comes from another codec.
         """
-        audio.check_target(target)
-        tokens = self._read(Path(source))
-        audio.write(target, self.decode(tokens), self.spec.sample_rate)
-        return self._coded(tokens)
+        samples = 0
+        with self._to_hear(target) as write, _to_read(source) as file:
+            for wave in self._decoded(read_blocks(file, self.codec, _name(source))):
+                samples += wave.shape[-1]
+                write(wave)
+        return samples / self.spec.sample_rate
 
-    def _read(self, path: Path) -> AudioTokens:
-        if not path.is_file():
-            raise AudiogenError(f"{path}: no such file")
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata, codes = file.metadata() or {}, file.get_tensor("codes")
-            spec, num_samples = json.loads(metadata.get("spec", "null")), int(metadata.get("num_samples", -1))
-        except (SafetensorError, OSError, ValueError) as error:
-            raise AudiogenError(f"{path} is not a file of codes that 'audiogen codec encode' wrote: {error}") from None
-        if metadata.get("format") != FORMAT:
-            raise AudiogenError(f"{path} has the format {metadata.get('format')!r}; this release reads {FORMAT!r}")
-        if spec != self.spec.to_dict():
-            raise AudiogenError(f"{path} was made by the codec {spec}; the one in use is {self.spec.to_dict()}")
-        self._check_codes(path, codes, num_samples)
-        tokens = AudioTokens.from_codes(self.spec, codes[None].long())
-        tokens.num_samples = torch.tensor([num_samples])
-        return tokens
+    def _kept(self, codebooks: int | None) -> int:
+        if not self.spec.num_codebooks:
+            raise AudiogenError(
+                f"the codec {self.spec.name!r} makes latents, not codes; there is nothing to write down"
+            )
+        kept = self.spec.num_codebooks if codebooks is None else codebooks
+        if not 1 <= kept <= self.spec.num_codebooks:
+            raise AudiogenError(f"{kept} codebooks asked for; this codec has 1 to {self.spec.num_codebooks}")
+        return kept
 
-    def _check_codes(self, path: Path, codes: Tensor, num_samples: int) -> None:
-        spec = self.spec
-        if codes.dim() != 2 or codes.dtype != torch.int16 or not 1 <= len(codes) <= spec.num_codebooks:
-            wanted = f"int16 of 1 to {spec.num_codebooks} codebooks"
-            raise AudiogenError(f"{path} is damaged: its codes are {codes.dtype} {list(codes.shape)}, not {wanted}")
-        if codes.shape[1] != spec.num_frames(num_samples) or num_samples < 1:
-            raise AudiogenError(f"{path} is damaged: {codes.shape[1]} frames do not make {num_samples} samples")
-        if codes.min() < 0 or codes.max() >= spec.codebook_size:
-            raise AudiogenError(f"{path} is damaged: it holds codes outside 0 to {spec.codebook_size - 1}")
+    def _encoded(self, source: str | Path | BinaryIO, kept: int) -> Iterator[CodesBlock]:
+        state, samples, frames = self.codec.init_state(1), 0, 0
+        for sound, final in _with_final(self._heard(source)):
+            with torch.inference_mode():
+                wave = sound.expand(self.spec.channels, -1)[None]
+                tokens, state = self.codec.encode_step(wave, state, final=final)
+            if tokens.scales is not None:
+                raise AudiogenError(
+                    f"files of codes do not hold the loudness that {self.spec.name!r} adds to its codes"
+                )
+            samples, frames = samples + sound.shape[-1], frames + tokens.codes.shape[-1]
+            padding = frames * self.spec.hop_length - samples if final else 0
+            yield CodesBlock(tokens.codes[0, :kept], final, padding)
+        if not samples:
+            raise AudiogenError(f"{_name(source)} is damaged: no samples can be read from it")
 
-    def _coded(self, tokens: AudioTokens) -> CodedFile:
-        codebooks = tokens.codes.shape[1]
-        bits = Fraction((self.spec.codebook_size - 1).bit_length() * codebooks) * self.spec.frame_rate
-        return CodedFile(int(tokens.num_samples[0]) / self.spec.sample_rate, codebooks, float(bits))
+    def _decoded(self, blocks: Iterator[CodesBlock]) -> Iterator[Tensor]:
+        """Waves [C, n]; no more than a recording may be long, whatever a file says."""
+        state, frames, given = self.codec.init_state(1), 0, 0
+        for block in blocks:
+            frames += block.codes.shape[1]
+            if frames > audio.MAX_MINUTES * 60 * self.spec.frame_rate:
+                raise AudiogenError(f"the codes are of more than {audio.MAX_MINUTES:g} minutes; cut them into parts")
+            with torch.inference_mode():
+                step = AudioTokens.from_codes(self.spec, block.codes[None])
+                wave, state = self.codec.decode_step(step, state, final=block.last)
+            if block.last:
+                wave = wave[..., : max(0, frames * self.spec.hop_length - block.padding - given)]
+            given += wave.shape[-1]
+            yield wave[0]
+
+    def _heard(self, source: str | Path | BinaryIO) -> Iterator[Tensor]:
+        """Mono blocks [1, n] at the codec's rate."""
+        if isinstance(source, str | Path):
+            return audio.blocks(source, self.spec.sample_rate, BLOCK_SECONDS)
+        return wavpipe.read(source, PIPE, self.spec.sample_rate, PIPED_SECONDS)
+
+    @contextmanager
+    def _to_hear(self, target: str | Path | BinaryIO):
+        """A function that takes the next wave [C, n]."""
+        rate, channels = self.spec.sample_rate, self.spec.channels
+        if isinstance(target, str | Path):
+            with audio.writer(target, rate, channels) as write:
+                yield write
+            return
+        target.write(wavpipe.header(rate, channels))
+
+        def send(wave: Tensor) -> None:
+            target.write(audio.to_bytes(wave, rate, "RAW", "PCM_16"))
+            target.flush()
+
+        yield send
+
+
+@contextmanager
+def _to_write(target: str | Path | BinaryIO) -> Iterator[BinaryIO]:
+    if isinstance(target, str | Path):
+        with whole(check_writable(target)) as staging, staging.open("wb") as file:
+            yield file
+    else:
+        yield target
+
+
+@contextmanager
+def _to_read(source: str | Path | BinaryIO) -> Iterator[BinaryIO]:
+    if not isinstance(source, str | Path):
+        yield source
+        return
+    try:
+        file = Path(source).open("rb")
+    except OSError as error:
+        raise AudiogenError(f"cannot read {source}: {error.strerror}") from None
+    with file:
+        yield file
+
+
+def _name(source: str | Path | BinaryIO) -> str:
+    return str(source) if isinstance(source, str | Path) else PIPE
 
 
 def _with_final(blocks: Iterator[Tensor]) -> Iterator[tuple[Tensor, bool]]:
