@@ -1,0 +1,216 @@
+"""SaShiMi's step, fused: in one call, all blocks of all tiers that are due at a sample, and the draw.
+
+A sample costs a PyTorch step hundreds of small operations that take far longer to dispatch than to compute. Here the
+weights are packed once in the order they are read, and every loop keeps its sums in registers, so that a step takes
+about as long as the cache needs to deliver the weights. The mathematics is that of `audiogen.models.sashimi`; folded
+away are the gains of norms before a linear layer, the factor 2 of conjugate pairs, and the unit of each state, chosen
+so that s (S4) or u (S4D) enters with factor 1.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from audiogen.errors import AudiogenError
+from audiogen.kernels.lanes import WIDTH
+from audiogen.kernels.sashimi_step import PANEL, Sizes, draw, feed
+from audiogen.models.sashimi import Sashimi, SashimiState, SSMBlock, Tier
+from audiogen.nn.ssm import SSMState
+from audiogen.nn.state import State
+
+LINE = 16  # float32 in a line of the cache
+TINY = 1e-20  # in place of a coefficient of 0 where it is the unit of a state
+
+
+@dataclass
+class FusedState(State):
+    """Sessions in a stream: all they remember, `memory` [B, M], written in place, and the `phase` they are at.
+
+    The phase is the number of samples seen, modulo the product of all pools; sessions that are joined must share it.
+    """
+
+    memory: Tensor
+    phase: int
+
+
+class FusedSashimi:
+    """A copy of a model's weights, packed to step and draw on one processor core."""
+
+    def __init__(self, model: Sashimi) -> None:
+        """Pack a model.
+
+        Raises:
+            AudiogenError: If a width is no multiple of 16.
+        """
+        config = model.config
+        for name, width in {"dim": config.dim, "codebook_size": config.codec.codebook_size}.items():
+            if width % PANEL:
+                raise AudiogenError(f"{name} is {width}; the fused step needs a multiple of {PANEL}")
+        self.config, self._model = config, model
+        packing = _Packing(config.dim)  # a session's memory begins with its label's vector
+        tiers = [packing.tier(tier) for tier in model.tiers]
+        tiers.append([1, config.dims[-1], 0, 0, 0, 0, 0, packing.stack(model.centre)])
+        head = packing.linear(*_without_gains(model.norm, model.head))
+        embedding = packing.put(model.embedding.weight)
+        kinds = (config.ssm == "s4", config.glu, config.unet)
+        ends = (config.codec.codebook_size, head, embedding)
+        sizes = Sizes(config.layers, config.state_size // 2, config.feedforward, *kinds, *ends)
+        self._packed = packing.packed
+        blocks = [[block.dim, block.weights, block.memory] for block in self._packed]
+        self._tiers = np.array(tiers)
+        self._net = (packing.weights(), np.array(blocks), self._tiers, sizes)
+        # An odd number of cache lines a session, so that sessions do not compete for the same places in the cache.
+        self._stride = LINE * (-(-packing.memory // LINE) | 1)
+        self._period = int(np.prod(config.pools))
+
+    def init_state(self, batch_size: int = 1, labels: Tensor | None = None) -> FusedState:
+        """Streams that have seen nothing; see `Sashimi.init_state`."""
+        memory = self._memory(batch_size)
+        memory[:, : self.config.dim] = self._model.init_state(batch_size, labels).label
+        return FusedState(memory, 0)
+
+    def resume(self, state: SashimiState, length: int) -> FusedState:
+        """A stream of the plain model that has seen `length` codes, to go on here."""
+        memory = self._memory(len(state.label))
+
+        def put(place: int, values: Tensor) -> None:
+            memory[:, place : place + values[0].numel()] = values.flatten(1)
+
+        put(0, state.label)
+        for tier, (pool, dim, *_, pending, ahead, _, _) in zip(state.tiers, self._tiers[:-1].tolist(), strict=True):
+            put(pending, tier.pending)
+            put(ahead + (pool - tier.ahead.shape[1]) * dim, tier.ahead)
+        states = [*(each for tier in state.tiers for each in (*tier.down, *tier.up)), *state.centre]
+        for block, ssm_state in zip(self._packed, states, strict=True):
+            put(block.memory, block.remembered(ssm_state))
+        return FusedState(memory, length % self._period)
+
+    def step(self, codes: Tensor, state: FusedState) -> tuple[Tensor, FusedState]:
+        """Logits [B, n, V] of what follows each of the next codes [B, n]; `state` is written over."""
+        logits = torch.empty(*codes.shape, self.config.codec.codebook_size)
+        memory = state.memory.numpy()
+        feed(self._net, memory.ravel(), memory.shape, state.phase, codes.contiguous().numpy(), logits.numpy().ravel())
+        return logits, FusedState(state.memory, (state.phase + codes.shape[1]) % self._period)
+
+    def draw(
+        self, last: Tensor, uniforms: Tensor, state: FusedState, temperature: float = 1.0, top_p: float = 1.0
+    ) -> tuple[Tensor, Tensor, FusedState]:
+        """Sample on.
+
+        Args:
+            last: The codes [B] to go on from; `config.start` at the beginning.
+            uniforms: Random numbers in [0, 1), [B, n], one a sample to draw.
+            state: The streams, before `last`; written over.
+            temperature: Divides the logits; 0 takes the likeliest code.
+            top_p: Keeps the likeliest codes that together reach this probability.
+
+        Returns:
+            Codes [B, n]; the log-likelihood [B] of them all, at temperature 1; the state.
+        """
+        codes = torch.cat([last[:, None], torch.empty(uniforms.shape, dtype=torch.long)], dim=1)
+        likelihood, memory = torch.zeros(len(last), dtype=torch.float64), state.memory.numpy()
+        options = (state.phase, uniforms.contiguous().numpy(), temperature, top_p)
+        draw(self._net, memory.ravel(), memory.shape, *options, codes.numpy(), likelihood.numpy())
+        return codes[:, 1:], likelihood, FusedState(state.memory, (state.phase + uniforms.shape[1]) % self._period)
+
+    def _memory(self, batch_size: int) -> Tensor:
+        """Zeros [B, M]; numpy asks for large pages, which spare a stream the search for its memory."""
+        return torch.from_numpy(np.zeros((batch_size, self._stride), dtype=np.float32))
+
+
+# Packing
+
+
+@dataclass(frozen=True)
+class _PackedBlock:
+    """Where a block is: its weights, its memory of [tile][pair][re, im][lane] and for S4 −s [dim]; the states' unit."""
+
+    dim: int
+    weights: int
+    memory: int
+    unit: Tensor
+    feedback: Tensor | None
+
+    def remembered(self, state: SSMState) -> Tensor:
+        """The state of the plain model as it lies in memory, [B, n]."""
+        x = state.x / self.unit.to(torch.complex64)
+        tiles = torch.view_as_real(x).unflatten(1, (-1, WIDTH)).permute(0, 1, 3, 4, 2).flatten(1)
+        if self.feedback is None:
+            return tiles
+        return torch.cat([tiles, (self.feedback * x).real.sum(-1)], dim=1)
+
+
+class _Packing:
+    """Writes weights one after the other and hands out places in a session's memory."""
+
+    def __init__(self, memory: int) -> None:
+        self.memory, self.packed = memory, []
+        self._parts, self._length = [], 0
+
+    def weights(self) -> np.ndarray:
+        """All that was put, from the beginning of a cache line on."""
+        space = np.zeros(self._length + LINE, dtype=np.float32)
+        start = -(space.ctypes.data // 4) % LINE
+        space[start : start + self._length] = np.concatenate(self._parts)
+        return space[start : start + self._length]
+
+    def put(self, values: Tensor) -> int:
+        """Append `values`, flattened; returns where they begin."""
+        flat = values.detach().float().cpu().flatten().numpy()
+        self._parts.append(flat)
+        self._length += len(flat)
+        return self._length - len(flat)
+
+    def remember(self, count: int) -> int:
+        """Room for `count` numbers of a session."""
+        self.memory += count
+        return self.memory - count
+
+    def linear(self, weight: Tensor, bias: Tensor) -> int:
+        """The bias, then the weight [O, I] as panels [O / 16, I, 16]."""
+        start = self.put(bias)
+        self.put(weight.unflatten(0, (-1, PANEL)).transpose(1, 2))
+        return start
+
+    def tier(self, tier: Tier) -> list[int]:
+        """A tier's blocks and its ways between the rates, in frame-major order; a row of the table of tiers."""
+        order = torch.arange(tier.pool * tier.dim).view(tier.dim, tier.pool).T.flatten()
+        first_down = self.stack(tier.down_blocks)
+        down = self.linear(tier.down.weight[:, order], tier.down.bias)
+        up = self.linear(tier.up.weight[order], tier.up.bias[order])
+        pending, ahead = (self.remember(tier.pool * tier.dim) for _ in range(2))
+        return [tier.pool, tier.dim, down, up, pending, ahead, first_down, self.stack(tier.up_blocks)]
+
+    def stack(self, blocks: nn.ModuleList) -> int:
+        """Blocks; returns the number of the first."""
+        first = len(self.packed)
+        self.packed += [self._block(block) for block in blocks]
+        return first
+
+    def _block(self, block: SSMBlock) -> _PackedBlock:
+        system = block.ssm.discretize()
+        dim, pairs = system.a.shape
+        unit = system.b if system.g is None else system.g
+        unit = torch.where(unit.abs() < TINY, TINY, unit).detach()
+        if system.g is None:
+            coefficients, feedback = (system.a, 2 * system.c * unit), None
+        else:
+            feedback = (-2 * system.v * unit).detach()
+            coefficients = (system.a, system.b / unit, 2 * system.c * unit, feedback)
+        start = self.put(torch.stack([block.ssm_norm.weight, block.ssm_norm.bias, block.ssm.d]))
+        lanes = torch.view_as_real(torch.stack(coefficients)).unflatten(1, (-1, WIDTH))  # [k, tile, lane, pair, re/im]
+        self.put(lanes.permute(1, 3, 0, 4, 2))
+        mix = block.mix[0] if isinstance(block.mix, nn.Sequential) else block.mix
+        self.linear(mix.weight, mix.bias)
+        self.linear(*_without_gains(block.norm, block.expand))
+        self.linear(block.contract.weight, block.contract.bias)
+        memory = self.remember(dim * (2 * pairs + (0 if feedback is None else 1)))
+        return _PackedBlock(dim, start, memory, unit, feedback)
+
+
+def _without_gains(norm: nn.LayerNorm, linear: nn.Linear) -> tuple[Tensor, Tensor]:
+    """Weight and bias of `linear` after `norm`, for what is only normalised."""
+    weight = linear.weight.double()
+    return weight * norm.weight.double(), linear.bias.double() + weight @ norm.bias.double()
