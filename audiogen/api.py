@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from audiogen.infer.compress import FileCodec
     from audiogen.infer.listen import Listener
     from audiogen.infer.speak import Speaker
+    from audiogen.infer.waveform import WaveformGenerator
 
-    Model: TypeAlias = Speaker | Listener | FileCodec
+    Model: TypeAlias = Speaker | Listener | FileCodec | WaveformGenerator
 
 
 def load(name_or_folder: str | Path, kind: str | None = None) -> "Model":
@@ -22,10 +23,11 @@ def load(name_or_folder: str | Path, kind: str | None = None) -> "Model":
 
     Args:
         name_or_folder: A name that `audiogen models` lists, or the folder of a bundle.
-        kind: If given, the kind it must be: `"acoustic"`, `"recognizer"` or `"codec"`.
+        kind: If given, the kind it must be: `"acoustic"`, `"recognizer"`, `"codec"` or `"waveform"`.
 
     Returns:
-        A `Speaker` for a voice, a `Listener` for a recogniser, a `FileCodec` for a codec.
+        A `Speaker` for a voice, a `Listener` for a recogniser, a `FileCodec` for a codec, a `WaveformGenerator` for a
+        model of waveforms.
 
     Raises:
         AudiogenError: If there is no such bundle, if it is damaged, or if it is of another kind.
@@ -86,7 +88,18 @@ def _load_codec(bundle: Bundle) -> "FileCodec":
     return FileCodec(bundle)
 
 
-_LOADERS: dict[str, Any] = {"acoustic": _load_speaker, "recognizer": _load_listener, "codec": _load_codec}
+def _load_waveform(bundle: Bundle) -> "WaveformGenerator":
+    from audiogen.infer.waveform import WaveformGenerator
+
+    return WaveformGenerator(bundle)
+
+
+_LOADERS: dict[str, Any] = {
+    "acoustic": _load_speaker,
+    "recognizer": _load_listener,
+    "codec": _load_codec,
+    "waveform": _load_waveform,
+}
 
 
 def _codec_of(bundle: Bundle) -> Bundle:

@@ -34,10 +34,21 @@ class Sampler:
         """One index [B] for each row of logits [B, V]."""
         if self.temperature == 0:
             return logits.argmax(-1)
+        chances, order = self._chances(logits)
+        return order.gather(-1, torch.multinomial(chances, 1, generator=generator))[..., 0]
+
+    def pick(self, logits: Tensor, uniforms: Tensor) -> Tensor:
+        """The index [B] whose share of the distribution, laid out in order, uniforms [B] in [0, 1) fall into."""
+        if self.temperature == 0:
+            return logits.argmax(-1)
+        chances, order = self._chances(logits)
+        reached = torch.zeros_like(logits).scatter(-1, order, chances).cumsum(-1)
+        drawn = torch.searchsorted(reached, (uniforms * reached[:, -1])[:, None], right=True)[:, 0]
+        return drawn.minimum((reached < reached[:, -1:]).sum(-1))
+
+    def _chances(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """The chances [B, k] of the likeliest codes, not normalised after the cut, and their indices."""
         kept = min(self.top_k or logits.shape[-1], logits.shape[-1])
         values, order = logits.topk(kept, dim=-1)
         chances = (values / self.temperature).softmax(-1)
-        chances = chances.masked_fill(chances.cumsum(-1) - chances >= self.top_p, 0)
-        # The first of exponential clocks to ring that run as fast as the chances: what `multinomial` does, less checks.
-        clocks = torch.empty_like(chances).exponential_(generator=generator)
-        return order.gather(-1, (chances / clocks).argmax(-1, keepdim=True))[..., 0]
+        return chances.masked_fill(chances.cumsum(-1) - chances >= self.top_p, 0), order

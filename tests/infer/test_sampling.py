@@ -40,6 +40,18 @@ def test_a_seed_repeats_itself():
     assert shares(Sampler(), 5) == shares(Sampler(), 5) != shares(Sampler(), 6)
 
 
+@pytest.mark.parametrize("options", [{}, {"temperature": 0.5}, {"top_p": 0.6}, {"top_k": 2}, {"temperature": 0}])
+def test_evenly_spread_uniforms_pick_in_proportion(options):
+    sampler, count = Sampler(**options), len(LOGITS)
+    drawn = sampler.pick(LOGITS, (torch.arange(count) + 0.5) / count)
+    assert (torch.bincount(drawn, minlength=4) / count).tolist() == pytest.approx(shares(sampler), abs=0.03)
+    assert drawn.diff().min() >= 0
+
+
+def test_the_last_uniform_picks_no_code_of_no_chance():
+    assert Sampler(top_k=2).pick(LOGITS[:1], torch.tensor([1 - 2**-24])).item() == 1
+
+
 @pytest.mark.parametrize("wrong", [{"temperature": -1}, {"top_p": 0}, {"top_p": 1.5}, {"top_k": -1}])
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(AudiogenError, match="must be"):

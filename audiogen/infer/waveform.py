@@ -1,0 +1,166 @@
+"""Sound from a waveform model, sample by sample: from nothing, of a class, or going on from a recording."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from audiogen import registry
+from audiogen.checkpoint import Bundle
+from audiogen.errors import AudiogenError, unknown_name
+from audiogen.infer.sampling import Sampler
+from audiogen.models.sashimi import Sashimi, SashimiState
+from audiogen.nn.state import State
+from audiogen.protocols import AudioTokens, Codec
+
+CHUNK_SECONDS = 0.064
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Clips: `wave` [B, 1, N] and the log-likelihood [B] of their samples in nats, without that of the prompt."""
+
+    wave: Tensor
+    log_likelihood: Tensor
+
+    def likeliest_but(self, low: float = 0.4, high: float = 0.05) -> "Generated":
+        """Without the share `low` of the least likely clips, often noise, and `high` of the likeliest, often silence.
+
+        The defaults are those of the published SaShiMi samples (Goel et al. 2022). The likeliest come first.
+        """
+        if not (0 <= low and 0 <= high and low + high < 1):
+            raise AudiogenError(f"shares {low:g} and {high:g} to leave out must be at least 0 and together less than 1")
+        count = len(self.wave)
+        order = self.log_likelihood.argsort(descending=True)[int(high * count) : count - int(low * count)]
+        return Generated(self.wave[order], self.log_likelihood[order])
+
+
+class WaveformGenerator:
+    """A waveform model with its codec; it steps fused where numba is installed and the model lies on the CPU.
+
+    Args:
+        bundle: A bundle of kind `waveform`, with its model. Its assets hold the config `pcm` of the codec and, for a
+            model of classes, their names, `labels`.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.model: Sashimi = bundle.model
+        self.codec: Codec = registry.build("codec", "pcm", bundle.assets["pcm"])
+        self.labels: list[str] = list(bundle.assets.get("labels", ()))
+        self.sample_rate: int = self.codec.spec.sample_rate
+        self._stepper = stepper(self.model)
+
+    def generate(
+        self,
+        seconds: float,
+        count: int = 1,
+        label: str | None = None,
+        prompt: Tensor | None = None,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> Generated:
+        """Make clips.
+
+        Args:
+            seconds: Length of each, without the prompt.
+            count: How many.
+            label: Of which class, for a model that has classes.
+            prompt: Sound [1, N] to go on from.
+            temperature: Above 1 for more surprise, below for less.
+            top_p: Keep the likeliest codes that together reach this probability.
+            seed: Another number, another sound.
+        """
+        pieces = list(self._pieces(seconds, count, label, prompt, Sampler(temperature, top_p), seed))
+        codes, likelihoods = zip(*pieces, strict=True)
+        return Generated(self._decode(torch.cat(codes, dim=-1)), torch.stack(likelihoods).sum(0))
+
+    def stream(
+        self,
+        seconds: float,
+        label: str | None = None,
+        prompt: Tensor | None = None,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> Iterator[Tensor]:
+        """The clip of `generate` with count 1 while it is made, in pieces [1, n]."""
+        for codes, _ in self._pieces(seconds, 1, label, prompt, Sampler(temperature, top_p), seed):
+            yield self._decode(codes)[0]
+
+    def _pieces(
+        self, seconds: float, count: int, label: str | None, prompt: Tensor | None, sampler: Sampler, seed: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Codes [B, n] and the log-likelihood [B] of each piece."""
+        if seconds <= 0 or count < 1:
+            raise AudiogenError(f"{seconds:g} s of {count} clips were asked for; both must be above 0")
+        generator = torch.Generator().manual_seed(seed)
+        last, state = self._begin(count, label, prompt)
+        left, longest = max(1, round(seconds * self.sample_rate)), round(CHUNK_SECONDS * self.sample_rate)
+        while left:
+            size = min(left, longest)
+            # Drawn sample after sample, so that a clip is the same in pieces of any length.
+            uniforms = torch.rand(size, count, generator=generator).T
+            codes, likelihood, state = self._stepper.draw(last, uniforms, state, sampler.temperature, sampler.top_p)
+            yield codes, likelihood
+            last, left = codes[:, -1], left - size
+
+    @torch.no_grad()
+    def _begin(self, count: int, label: str | None, prompt: Tensor | None) -> tuple[Tensor, State]:
+        """The code to go on from and the streams before it; a prompt is taken in by convolution."""
+        labels, start = self._label_index(label, count), self.model.config.start
+        if prompt is None or prompt.shape[-1] == 0:
+            return torch.full((count,), start), self._stepper.init_state(count, labels)
+        codes = self.codec.encode(prompt[None]).codes[0, :1].expand(count, -1)
+        before = torch.nn.functional.pad(codes[:, :-1], (1, 0), value=start)
+        _, state = self.model.step(before, self.model.init_state(count, labels))
+        return codes[:, -1], self._stepper.resume(state, before.shape[1])
+
+    def _label_index(self, label: str | None, count: int) -> Tensor | None:
+        if label is None:
+            return None
+        if label not in self.labels:
+            raise unknown_name("class", label, self.labels)
+        return torch.full((count,), self.labels.index(label))
+
+    def _decode(self, codes: Tensor) -> Tensor:
+        return self.codec.decode(AudioTokens.from_codes(self.codec.spec, codes[:, None]))
+
+
+class PlainStepper:
+    """The model's own step, in the form of `audiogen.kernels.sashimi.FusedSashimi`."""
+
+    def __init__(self, model: Sashimi) -> None:
+        self._model = model
+
+    def init_state(self, batch_size: int = 1, labels: Tensor | None = None) -> SashimiState:
+        """Streams that have seen nothing."""
+        return self._model.init_state(batch_size, labels)
+
+    def resume(self, state: SashimiState, length: int) -> SashimiState:
+        """A stream of the model, to go on here."""
+        return state
+
+    @torch.no_grad()
+    def draw(
+        self, last: Tensor, uniforms: Tensor, state: SashimiState, temperature: float = 1.0, top_p: float = 1.0
+    ) -> tuple[Tensor, Tensor, SashimiState]:
+        """Sample on from the codes `last` [B], one sample for each of uniforms [B, n]; see `FusedSashimi.draw`."""
+        sampler = Sampler(temperature, top_p)
+        codes, likelihood = [last], torch.zeros(len(last), dtype=torch.float64)
+        for uniform in uniforms.unbind(1):
+            logits, state = self._model.step(codes[-1][:, None], state)
+            codes.append(sampler.pick(logits[:, 0], uniform))
+            likelihood += logits[:, 0].log_softmax(-1).gather(1, codes[-1][:, None])[:, 0]
+        return torch.stack(codes[1:], dim=1), likelihood, state
+
+
+def stepper(model: Sashimi) -> "PlainStepper | FusedSashimi":  # noqa: F821
+    """The fastest there is for this model on this machine."""
+    try:
+        from audiogen.kernels.sashimi import FusedSashimi
+
+        return FusedSashimi(model)
+    except (ModuleNotFoundError, AudiogenError):  # no numba, or a width it does not take
+        return PlainStepper(model)

@@ -1,0 +1,93 @@
+"""Waveforms: streamed equals whole, fused equals plain, a prompt goes on, and unlikely clips are left out."""
+
+import pytest
+import torch
+
+from audiogen import api, registry
+from audiogen.checkpoint import Bundle, save_bundle
+from audiogen.errors import AudiogenError
+from audiogen.infer import waveform
+from audiogen.infer.waveform import Generated, PlainStepper
+
+PCM = {"sample_rate": 1000, "levels": 256, "law": "mu"}
+LABELS = ["zero", "one"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    torch.manual_seed(0)
+    spec = registry.build("codec", "pcm", PCM).spec.to_dict()
+    config = {"codec": spec, "dim": 16, "layers": 1, "state_size": 8, "classes": 2}
+    model = registry.build("waveform", "sashimi", config)
+    folder = tmp_path_factory.mktemp("waveform") / "tiny"
+    assets = {"pcm": PCM, "labels": LABELS}
+    save_bundle(folder, Bundle("waveform", "sashimi", config, assets=assets, licence="CC0-1.0", model=model))
+    return folder
+
+
+@pytest.fixture(params=["fused", "plain"])
+def generator(request, folder, monkeypatch):
+    if request.param == "plain":
+        monkeypatch.setattr(waveform, "stepper", PlainStepper)
+    else:
+        pytest.importorskip("numba")
+    return api.load(folder, "waveform")
+
+
+def test_streamed_equals_whole(generator, monkeypatch):
+    whole = generator.generate(0.15, label="one", seed=3).wave
+    for seconds in (0.001, 0.04):
+        monkeypatch.setattr(waveform, "CHUNK_SECONDS", seconds)
+        pieces = list(generator.stream(0.15, label="one", seed=3))
+        assert pieces[0].shape == (1, round(1000 * seconds))
+        torch.testing.assert_close(torch.cat(pieces, -1)[None], whole, atol=0, rtol=0)
+
+
+def test_fused_and_plain_make_the_same(folder, monkeypatch):
+    pytest.importorskip("numba")
+    settings = {"seconds": 0.1, "count": 3, "label": "zero", "prompt": torch.rand(1, 37) - 0.5}
+    for options in ({}, {"temperature": 0.7}, {"top_p": 0.8}):
+        clips = []
+        for plain in (False, True):
+            generator = api.load(folder)
+            if plain:
+                generator._stepper = PlainStepper(generator.model)
+            clips.append(generator.generate(**settings, **options))
+        assert torch.equal(clips[0].wave, clips[1].wave)
+        torch.testing.assert_close(clips[0].log_likelihood, clips[1].log_likelihood, atol=1e-3, rtol=0)
+
+
+def test_a_prompt_counts_as_heard(generator):
+    wave = generator.generate(0.1, label="one").wave[0]
+    resumed = generator.generate(0.05, label="one", prompt=wave)
+    codes = generator.codec.encode(torch.cat([wave, resumed.wave[0]], -1)[None]).codes[:, 0]
+    with torch.no_grad():
+        chances = generator.model(codes, torch.tensor([1])).log_softmax(-1).gather(2, codes[..., None])[:, 100:]
+    torch.testing.assert_close(resumed.log_likelihood.float(), chances.sum((1, 2)), atol=1e-3, rtol=0)
+
+
+def test_a_seed_repeats_itself_and_classes_differ(generator):
+    first, again, other = (generator.generate(0.1, label="one", seed=seed).wave for seed in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert not torch.equal(first, generator.generate(0.1, label="zero", seed=1).wave)
+
+
+def test_the_least_and_the_most_likely_clips_are_left_out():
+    likelihood = torch.tensor([5.0, 1, 4, 2, 3, 9, 8, 7, 6, 0])
+    kept = Generated(torch.arange(10.0).view(10, 1, 1), likelihood).likeliest_but(low=0.4, high=0.1)
+    assert kept.log_likelihood.tolist() == [8, 7, 6, 5, 4]
+    assert kept.wave.flatten().tolist() == [6, 7, 8, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [({"label": "two"}, "unknown class"), ({"seconds": 0}, "above 0"), ({"top_p": 0}, "top_p"), ({}, "labels from 0")],
+)
+def test_mistakes_are_told(folder, wrong, told):
+    with pytest.raises(AudiogenError, match=told):
+        api.load(folder).generate(**{"seconds": 0.1, **wrong})
+
+
+def test_without_numba_it_steps_plainly(folder, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "audiogen.kernels.sashimi", None)
+    assert isinstance(api.load(folder)._stepper, PlainStepper)
