@@ -1,8 +1,8 @@
 """EnCodec in segments: how the published 48 kHz stereo model codes music.
 
 Sound is cut into segments of a second that overlap by a hundredth. Each is scaled to a loudness of one, coded on its
-own by a network that sees all of it, decoded, scaled back and faded into the next (arXiv 2210.13438 §3.1, the setup that
-is not streamable). So a stream moves by segments, and segments of a long sound go through the LSTM side by side.
+own by a network that sees all of it, decoded, scaled back and faded into the next (arXiv 2210.13438 §3.1, the setup
+that is not streamable). So a stream moves by segments, and segments of a long sound go through the LSTM side by side.
 """
 
 from collections.abc import Iterator
@@ -102,7 +102,7 @@ class SegmentedEncodecCodec(EncodecCodec):
         codes = tokens.codes if state.codes is None else torch.cat([state.codes, tokens.codes], dim=2)
         scales = torch.cat([state.scales, tokens.scales], dim=1)
         sizes = self._segment_frames(codes.shape[2], final)
-        if len(sizes) > scales.shape[1] or (final and len(sizes) < scales.shape[1]):
+        if len(sizes) > scales.shape[1]:
             raise AudiogenError(f"{codes.shape[2]} frames are {len(sizes)} segments, but {scales.shape[1]} scales came")
         *parts, rest = codes.split([*sizes, codes.shape[2] - sum(sizes)], dim=2)
         state = replace(state, codes=rest.clone(), scales=scales[:, len(sizes) :])

@@ -9,7 +9,6 @@ All layouts are first brought to one set of names with weight norm folded, e.g. 
 
 import hashlib
 import json
-import pickle
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -279,10 +278,10 @@ def _open_folder(folder: Path) -> tuple[Tensors, Settings]:
             raise AudiogenError(f"{folder} has no {name}; a folder in the Hugging Face layout holds {HUB_FILES[:2]}")
     try:
         described = json.loads((folder / HUB_FILES[0]).read_text(encoding="utf-8"))
+        described = described.get("audio_encoder", described)
         tensors = load_file(folder / HUB_FILES[1])
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, AttributeError, SafetensorError) as error:
         raise AudiogenError(f"{folder} cannot be read: {error}") from None
-    described = described.get("audio_encoder", described)
     if described.get("model_type") != "encodec":
         raise AudiogenError(f"{folder} holds a model of type {described.get('model_type')!r}, not 'encodec'")
     return tensors, _hugging_face_settings(described, folder)
@@ -292,7 +291,7 @@ def _open_file(path: Path) -> tuple[Tensors, Settings]:
     _check_hash(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+    except Exception as error:  # whatever a damaged file makes the reader trip over
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise AudiogenError(f"{path} cannot be read as a file of tensors: {reason}") from None
     if isinstance(content, dict) and "pretrained" in content:
@@ -326,7 +325,7 @@ def _hugging_face_settings(described: dict[str, Any], where: Path) -> Settings:
         described.get("pad_mode", "reflect"),
         described.get("dilation_growth_rate", 2),
         segment,
-        int((1.0 - described.get("overlap", 0.01)) * segment),
+        int((1.0 - (described.get("overlap") or 0.0)) * segment),
     )
 
 

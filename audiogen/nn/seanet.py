@@ -230,6 +230,8 @@ class Convolution(nn.Module):
 
     def convolve(self, padded: Tensor, count: int) -> Tensor:
         """`count` outputs from inputs that are padded already."""
+        if count == 0:
+            return padded.new_zeros(len(padded), 0, len(self.bias))
         taps = len(self.weight)
         blocks = count + (taps - 1) * self.dilation
         x = padded[:, : blocks * self.stride].reshape(len(padded), blocks, self.stride * self.inputs)
@@ -324,7 +326,7 @@ class Lstm(nn.Module):
             gates = _products(y, self.input_weights[layer, None], bias, y.shape[1], 1)
             outputs = []
             for of_input in gates.unbind(1):
-                gate = torch.addmm(of_input, hidden[layer], weight)
+                gate = of_input + torch.mm(hidden[layer], weight)
                 i, f, o = gate[:, : 3 * self.width].sigmoid().chunk(3, dim=1)
                 cell[layer] = torch.addcmul(i * gate[:, 3 * self.width :].tanh(), f, cell[layer])
                 hidden[layer] = o * cell[layer].tanh()
