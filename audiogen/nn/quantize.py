@@ -6,6 +6,7 @@ over groups of frames, and the next residual is taken from the un-merged input, 
 lost.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -42,7 +43,7 @@ class ResidualVectorQuantizer(nn.Module):
 
     def encode(self, x: Tensor, merge: int = 1) -> Tensor:
         """x [B, T, D] to codes [B, K, T]; with `merge` > 1 the first codebook is constant over groups of frames."""
-        return self(x, len(self.vectors), merge).codes
+        return torch.stack([index for _, index, _ in self._layers(x, len(self.vectors), merge)], dim=1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes [B, k, T] of the first k ≤ K codebooks to vectors [B, T, D]."""
@@ -50,17 +51,23 @@ class ResidualVectorQuantizer(nn.Module):
 
     def forward(self, x: Tensor, used: int, merge: int = 1) -> Quantized:
         """Quantise x [B, T, D] with the first `used` codebooks."""
-        residual, codes, targets, distances = x, [], [], []
-        for layer, vectors in enumerate(self.vectors[:used]):
-            target = merged(residual, merge) if layer == 0 and merge > 1 else residual
-            index = nearest(vectors, target.detach())
-            chosen = vectors[index]
+        codes, targets, distances, residual = [], [], [], x
+        for target, index, chosen in self._layers(x, used, merge):
             distances.append((target - chosen).square().mean())
             residual = residual - chosen
             codes.append(index)
             targets.append(target.detach())
         values = x - residual.detach()
         return Quantized(values, torch.stack(distances).mean(), torch.stack(codes, dim=1), targets)
+
+    def _layers(self, x: Tensor, used: int, merge: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """What each layer quantises [B, T, D], the codes [B, T] nearest to it, and their vectors."""
+        for layer, vectors in enumerate(self.vectors[:used]):
+            target = merged(x, merge) if layer == 0 and merge > 1 else x
+            index = nearest(vectors, target.detach())
+            chosen = vectors[index]
+            yield target, index, chosen
+            x = x - chosen
 
 
 class CodebookLearner(nn.Module):
@@ -117,10 +124,10 @@ class CodebookLearner(nn.Module):
 
 def nearest(vectors: Tensor, x: Tensor) -> Tensor:
     """Index [...] of the row of `vectors` [S, D] closest to each x [..., D]."""
-    # ‖x − v‖² = ‖x‖² − 2 x·v + ‖v‖²; the first term does not decide.
-    half_norms = 0.5 * vectors.square().sum(-1)
-    parts = (-x).reshape(-1, x.shape[-1]).split(CACHED_ROWS)
-    return torch.cat([row_stable_linear(part, vectors, half_norms).argmin(-1) for part in parts]).view(x.shape[:-1])
+    # ‖x − v‖² = ‖x‖² − 2 (x·v − ‖v‖² / 2); the first term does not decide.
+    half_norms = -0.5 * vectors.square().sum(-1)
+    parts = x.reshape(-1, x.shape[-1]).split(CACHED_ROWS)
+    return torch.cat([row_stable_linear(part, vectors, half_norms).argmax(-1) for part in parts]).view(x.shape[:-1])
 
 
 def k_means(vectors: Tensor, x: Tensor, iterations: int = 10) -> Tensor:
