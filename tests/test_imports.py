@@ -31,8 +31,8 @@ ALLOWED = {
 EXCEPTIONS = {"audiogen/text/frontend.py": {"data"}}  # asks espeak-ng, wrapped there, for languages other than English
 TOP = {"__init__", "api", "bench", "cli", "commands", "demo", "recipes", "score"}  # they wire all the rest together
 OPTIONAL = (
-    "encodec espeakng_loader fastapi gradio huggingface_hub jiwer lhotse librosa lightning_fabric matplotlib numba pesq pocketsphinx "
-    "pystoi resemblyzer torchaudio transformers uvicorn wandb"
+    "encodec espeakng_loader fastapi gradio huggingface_hub jiwer lhotse librosa lightning_fabric matplotlib numba "
+    "pesq pocketsphinx pystoi resemblyzer torchaudio transformers uvicorn wandb"
 ).split()
 CORE = (
     "api",
