@@ -58,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_transcribe,
         _add_codec,
         _add_models,
+        _add_import,
         _add_demo,
         _add_serve,
         _add_run,
@@ -161,6 +162,30 @@ def _add_models(commands: Any) -> None:
     _command(commands, "models", "list the models there are", "audiogen models")
 
 
+def _add_import(commands: Any) -> None:
+    about = "turn a published checkpoint into a model of ours"
+    parser = commands.add_parser("import", help=about, description=about[0].upper() + about[1:] + ".")
+    layouts = parser.add_subparsers(title="layouts", metavar="LAYOUT", required=True)
+    encodec = _command(
+        layouts,
+        "encodec",
+        "import an EnCodec codec of 24, 32 or 48 kHz",
+        """
+audiogen import encodec encodec_24khz-d7cc33bc.th my-encodec --codebooks 8
+audiogen import encodec facebook/encodec_32khz my-encodec-32khz
+audiogen codec encode speech.wav speech.agc --model my-encodec
+""",
+    )
+    encodec.add_argument(
+        "source",
+        metavar="CHECKPOINT",
+        help="a .th file, audiocraft's compression_state_dict.bin, a folder or a name of the Hugging Face hub",
+    )
+    encodec.add_argument("target", metavar="FOLDER", help="the folder of the model, which must not exist yet")
+    encodec.add_argument("--codebooks", type=int, metavar="K", help="keep the first K codebooks only (default: all)")
+    encodec.set_defaults(command="import_encodec")
+
+
 def _add_demo(commands: Any) -> None:
     parser = _command(
         commands,
@@ -216,7 +241,7 @@ audiogen bench say --json speed.json
 audiogen bench codec --threads 1
 """,
     )
-    parser.add_argument("what", nargs="*", metavar="WHAT", help="codec, say, transcribe (default: all of them)")
+    parser.add_argument("what", nargs="*", metavar="WHAT", help="codec, say, transcribe (default: these), encodec")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of torch (default: transcribe 2, others 1)")
     _add_models_measured(parser)
     _add_json(parser)

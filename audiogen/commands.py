@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from audiogen.infer.speak import Speaker
 
 from audiogen import api, audio
+from audiogen.checkpoint import Bundle, save_bundle
 from audiogen.errors import AudiogenError, unknown_name
 from audiogen.extras import require
 from audiogen.files import check_writable, write_json
@@ -28,6 +29,7 @@ from audiogen.metrics.tables import Table as MeasuredTable
 
 STREAM_SECONDS = 0.32
 UNBROKEN = 240
+BENCHES = ("codec", "say", "transcribe")
 
 
 def say(options: argparse.Namespace) -> None:
@@ -111,6 +113,13 @@ def models(options: argparse.Namespace) -> None:
     _console().print(table)
 
 
+def import_encodec(options: argparse.Namespace) -> None:
+    """Write a published EnCodec as a bundle."""
+    from audiogen.importers.encodec import read
+
+    _import(options.target, lambda: read(options.source, options.codebooks))
+
+
 def demo(options: argparse.Namespace) -> None:
     """Speak, hear it back, leave the files and print the figures."""
     _one_thread_a_worker()
@@ -146,6 +155,7 @@ def bench(options: argparse.Namespace) -> None:
     threads = {} if options.threads is None else {"threads": options.threads}
     measures = {
         "codec": lambda: benches.bench_codec(options.codec, **threads),
+        "encodec": lambda: benches.bench_encodec(**threads),
         "say": lambda: benches.bench_say(options.voice_model, **threads),
         "transcribe": lambda: benches.bench_transcribe(options.recognizer, options.voice_model, **threads),
     }
@@ -154,7 +164,7 @@ def bench(options: argparse.Namespace) -> None:
     for what in options.what:
         if what not in measures:
             raise unknown_name("benchmark", what, measures)
-    _measure([measures[what] for what in options.what or measures], options.json)
+    _measure([measures[what] for what in options.what or BENCHES], options.json)
 
 
 def score(options: argparse.Namespace) -> None:
@@ -188,6 +198,17 @@ def _target(name: str) -> str | BinaryIO:
     if name == "-" and sys.stdout.isatty():
         raise AudiogenError("bytes are not for a terminal; name a file, or pipe them on: … - | …")
     return sys.stdout.buffer if name == "-" else name
+
+
+def _import(target: str, read: Callable[[], Bundle]) -> None:
+    """Save what `read` gives as a new folder."""
+    folder = Path(target)
+    if folder.exists():
+        raise AudiogenError(f"{target} exists already; name a new folder")
+    bundle = read()
+    save_bundle(folder, bundle)
+    parameters = sum(parameter.numel() for parameter in bundle.model.parameters())
+    print(f"{target}: {bundle.kind} {bundle.name}, {parameters:,} parameters", file=sys.stderr)
 
 
 def _scores(module: str) -> ModuleType:
