@@ -16,6 +16,7 @@ from audiogen.errors import AudiogenError
 from audiogen.extras import require
 from audiogen.infer.listen import Listener
 from audiogen.metrics import timing
+from audiogen.metrics.memory import peak_memory
 from audiogen.metrics.tables import Row, Table
 from audiogen.protocols import AudioTokens, Codec
 
@@ -32,7 +33,7 @@ CHUNK_UNITS = {"chunk, median": "ms", "chunk, 95 %": "ms", "chunk, longest": "ms
 
 
 def bench_codec(model: str = "codec-24khz", threads: int = 1, pairs: int = timing.PAIRS) -> Table:
-    """Real-time factor and chunk latency of a codec, beside the `encodec` package's 24 kHz model in the same run.
+    """Speed, chunk latency and memory of a codec, beside the `encodec` package's 24 kHz model in the same run.
 
     Args:
         model: Name or folder of a codec's bundle.
@@ -48,10 +49,15 @@ def bench_codec(model: str = "codec-24khz", threads: int = 1, pairs: int = timin
             "encode": timing.median_seconds(lambda: codec.encode(wave)) / CODEC_SECONDS,
             "decode": timing.median_seconds(lambda: codec.decode(tokens)) / CODEC_SECONDS,
             **_chunk_figures(lambda: _codec_stream(codec, wave)),
+            "memory": peak_memory(_code, model, CODEC_SECONDS, threads),
         }
-        rows, note = _beside_encodec(lambda: codec.decode(codec.encode(wave)), row, pairs)
-    units = {"encode": "RTF", "decode": "RTF", "both": "RTF", **CHUNK_UNITS, **dict.fromkeys(_RATIO, "")}
-    note = f"{CODEC_SECONDS:g} s of sound; streamed in chunks of {CODEC_CHUNK * 1000:g} ms, encoded and decoded. {note}"
+        rows, note = _beside_encodec(lambda: codec.decode(codec.encode(wave)), row, pairs, threads)
+    factors = dict.fromkeys(("encode", "decode", "both"), "RTF")
+    units = {**factors, **CHUNK_UNITS, "memory": "MiB", **dict.fromkeys(_RATIO, "")}
+    note = (
+        f"{CODEC_SECONDS:g} s of sound; streamed in chunks of {CODEC_CHUNK * 1000:g} ms, encoded and decoded. "
+        f"Memory is what loading, encoding and decoding adds to the peak of a process that has torch loaded. {note}"
+    )
     return Table("Codec", rows, units, f"{note} {_machine(threads)}")
 
 
@@ -115,7 +121,7 @@ def bench_transcribe(model: str = "recognizer-en", voice: str = "voice-en", thre
 _RATIO = ("times ours", "times ours, lower quartile", "times ours, upper quartile")
 
 
-def _beside_encodec(ours: Callable[[], Tensor], row: Row, pairs: int) -> tuple[list[Row], str]:
+def _beside_encodec(ours: Callable[[], Tensor], row: Row, pairs: int, threads: int) -> tuple[list[Row], str]:
     """The rows of ours and of EnCodec, timed in alternation, and what to note."""
     try:
         encodec = _encodec()
@@ -131,9 +137,12 @@ def _beside_encodec(ours: Callable[[], Tensor], row: Row, pairs: int) -> tuple[l
         "encode": timing.median_seconds(lambda: encodec.encode(wave)) / CODEC_SECONDS,
         "decode": timing.median_seconds(lambda: encodec.decode(frames)) / CODEC_SECONDS,
         "both": compared.second / CODEC_SECONDS,
+        **_chunk_figures(lambda: _package_stream(encodec, wave)),
+        "memory": peak_memory(_package_code, CODEC_SECONDS, threads),
         **dict(zip(_RATIO, (compared.ratio, compared.low, compared.high), strict=True)),
     }
-    return [row, beside], f"EnCodec has random weights, which take as long; {pairs} alternated pairs."
+    note = "EnCodec has random weights, which take as long; it cannot stream and codes each chunk as if it stood alone"
+    return [row, beside], f"{note}; {pairs} alternated pairs."
 
 
 def _encodec() -> torch.nn.Module:
@@ -143,6 +152,28 @@ def _encodec() -> torch.nn.Module:
         model = require("encodec", "train").EncodecModel.encodec_model_24khz(pretrained=False)
     model.set_target_bandwidth(6.0)
     return model.eval()
+
+
+def _code(model: str, seconds: float, threads: int) -> None:
+    """Load a codec, encode and decode."""
+    torch.set_num_threads(threads)
+    codec = api.load(model, "codec").codec
+    with torch.inference_mode():
+        codec.decode(codec.encode(_noise(seconds, codec.spec.sample_rate)[None]))
+
+
+def _package_code(seconds: float, threads: int) -> None:
+    """The same with the `encodec` package's."""
+    torch.set_num_threads(threads)
+    encodec = _encodec()
+    with torch.inference_mode():
+        encodec.decode(encodec.encode(_noise(seconds, encodec.sample_rate)[None]))
+
+
+def _package_stream(encodec: torch.nn.Module, wave: Tensor) -> Iterator[Tensor]:
+    """Encode and decode wave [1, 1, N] chunk by chunk, each by itself."""
+    for chunk in wave.split(round(CODEC_CHUNK * encodec.sample_rate), dim=-1):
+        yield encodec.decode(encodec.encode(chunk))
 
 
 def _codec_stream(codec: Codec, wave: Tensor) -> Iterator[Tensor]:

@@ -18,6 +18,7 @@ def test_the_codec_is_timed_whole_in_chunks_and_beside_encodec(tiny_codec_bundle
     assert ours["both"] > 0 and ours["encode"] > 0 and ours["decode"] > 0
     assert 0 < ours["chunk, median"] <= ours["chunk, 95 %"] <= ours["chunk, longest"]
     assert theirs["times ours"] > 1  # a few thousand weights against fifteen million
+    assert ours["memory"] < theirs["memory"] < 2_000 and theirs["chunk, median"] > 0
     assert {"name", "value", "unit"} <= table.figures()[0].keys()
     assert "thread" in table.note
 
@@ -27,6 +28,15 @@ def test_without_encodec_the_codec_is_timed_alone(tiny_codec_bundle, monkeypatch
     table = bench.bench_codec("tiny-codec", pairs=1)
     assert [row["name"] for row in table.rows] == ["tiny-codec"]
     assert "audiogen[train]" in table.note
+
+
+def test_our_encodec_is_timed_beside_the_package_at_equal_codes(monkeypatch):
+    pytest.importorskip("encodec")
+    monkeypatch.setattr(bench, "ENCODEC_SECONDS", 0.2)
+    monkeypatch.setattr(bench, "CODEC_SECONDS", 0.16)
+    table = bench.bench_encodec(threads=1, pairs=1)
+    assert len(table.rows) == 4 and all(row["ours"] > 0 and row["the package"] > 0 for row in table.rows)
+    assert "120 of 120 codes are equal" in table.note
 
 
 def test_speaking_is_timed_to_the_first_chunk_and_to_the_last(tiny_codec_bundle, tiny_voice_bundle, monkeypatch):
