@@ -241,7 +241,9 @@ audiogen bench say --json speed.json
 audiogen bench codec --threads 1
 """,
     )
-    parser.add_argument("what", nargs="*", metavar="WHAT", help="codec, say, transcribe (default: these), encodec")
+    parser.add_argument(
+        "what", nargs="*", metavar="WHAT", help="codec, say, transcribe (default: these), encodec, sashimi"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="threads of torch (default: transcribe 2, others 1)")
     _add_models_measured(parser)
     _add_json(parser)

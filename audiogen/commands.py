@@ -158,6 +158,7 @@ def bench(options: argparse.Namespace) -> None:
         "encodec": lambda: benches.bench_encodec(**threads),
         "say": lambda: benches.bench_say(options.voice_model, **threads),
         "transcribe": lambda: benches.bench_transcribe(options.recognizer, options.voice_model, **threads),
+        "sashimi": lambda: import_module("audiogen.bench_waveform").bench_sashimi(**threads),
     }
     if options.threads is not None and options.threads < 1:
         raise AudiogenError(f"--threads {options.threads}: at least 1 is needed")

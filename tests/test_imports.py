@@ -29,7 +29,8 @@ ALLOWED = {
     "pretrained": set(),
 }
 EXCEPTIONS = {"audiogen/text/frontend.py": {"data"}}  # asks espeak-ng, wrapped there, for languages other than English
-TOP = {"__init__", "api", "bench", "cli", "commands", "demo", "recipes", "score"}  # they wire all the rest together
+# They wire all the rest together.
+TOP = {"__init__", "api", "bench", "bench_waveform", "cli", "commands", "demo", "recipes", "score"}
 OPTIONAL = (
     "encodec espeakng_loader fastapi gradio huggingface_hub jiwer lhotse librosa lightning_fabric matplotlib numba "
     "pesq pocketsphinx pystoi resemblyzer torchaudio transformers uvicorn wandb"

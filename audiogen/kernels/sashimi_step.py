@@ -11,7 +11,21 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from audiogen.kernels.lanes import WIDTH, at_least, exp, fma, gelu, load, negative, sigmoid, splat, spread, store, total
+from audiogen.kernels.lanes import (
+    WIDTH,
+    at_least,
+    exp,
+    fma,
+    gelu,
+    load,
+    negative,
+    prefetch,
+    sigmoid,
+    splat,
+    spread,
+    store,
+    total,
+)
 
 PANEL = 2 * WIDTH  # outputs of a linear layer that are summed up at once
 EPSILON = 1e-5  # of the norms
@@ -273,7 +287,10 @@ def _s4(weights, w, x, out, memory, m0, stride, rows, dim, pairs):
             s, r = load(memory, fed + row * stride + tile), load(memory, fed + (row + 1) * stride + tile)
             y, f, z, g = skip * u, splat(0.0), skip * t, splat(0.0)
             at, m, n = start, states + row * stride, states + (row + 1) * stride
+            ahead = _next_rows(row, rows, stride, 2 * pairs * WIDTH)
             for _ in range(pairs):
+                prefetch(memory, m + ahead)
+                prefetch(memory, n + ahead)
                 # Loaded where needed: there are sixteen registers, and a sum that has to leave them costs a third.
                 ar, ai = load(weights, at), load(weights, at + 8)
                 br, bi = load(weights, at + 16), load(weights, at + 24)
@@ -318,6 +335,12 @@ def _s4(weights, w, x, out, memory, m0, stride, rows, dim, pairs):
 
 
 @njit
+def _next_rows(row, rows, stride, tile):
+    """How far it is to the states that are due after those of two rows: of the next two, or of the next tile."""
+    return 2 * stride if row + 3 < rows else tile - row * stride
+
+
+@njit
 def _s4d(weights, w, x, out, memory, m0, stride, rows, dim, pairs):
     """Gelu of S4D's output, eight channels and, where there are, two rows at a time."""
     coefficients = w + 3 * dim
@@ -329,7 +352,10 @@ def _s4d(weights, w, x, out, memory, m0, stride, rows, dim, pairs):
             u, t = fma(gain, load(x, here), bias), fma(gain, load(x, there), bias)
             y, z = skip * u, skip * t
             at, m, n = start, states + row * stride, states + (row + 1) * stride
+            ahead = _next_rows(row, rows, stride, 2 * pairs * WIDTH)
             for _ in range(pairs):
+                prefetch(memory, m + ahead)
+                prefetch(memory, n + ahead)
                 ar, ai = load(weights, at), load(weights, at + 8)
                 cr, ci = load(weights, at + 16), load(weights, at + 24)
                 real, imaginary = load(memory, m), load(memory, m + WIDTH)

@@ -133,6 +133,13 @@ def environment() -> dict[str, str]:
     }
 
 
+def machine(threads: int) -> str:
+    """A sentence on what a speed was measured on, for the note of a table."""
+    found = environment()
+    where = f"{found['processor']}, {found['cores']} cores, load {found['load average']}"
+    return f"torch {found['torch']} with {threads} thread(s) on {where}."
+
+
 def _warm_up(function: Callable[[], Any]) -> None:
     for _ in range(WARM_UPS):
         function()

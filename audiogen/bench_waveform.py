@@ -1,0 +1,100 @@
+"""How fast waveforms are made, sample by sample: `audiogen bench sashimi`."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from audiogen.infer.waveform import PlainStepper, stepper
+from audiogen.metrics import timing
+from audiogen.metrics.tables import Table
+from audiogen.models.sashimi import Sashimi, SashimiConfig
+from audiogen.protocols import CodecSpec
+
+MODELS = {"S4": {}, "S4D": {"ssm": "s4d"}, "S4, GLU": {"glu": True}}
+SECONDS = 1.0  # of measuring each
+BATCHES = (1, 16)
+
+
+def bench_sashimi(threads: int = 1, dim: int = 64) -> Table:
+    """Samples a second of SaShiMi at the paper's size: fused, plain, and at most.
+
+    The most a core could do is set by the arithmetic, at the speed of a matrix product, or by reading the weights and
+    states, at the speed at which the core reads as many bytes, whichever takes longer.
+
+    Args:
+        threads: Of torch; the fused step always takes one.
+        dim: Width of the outer tier, 64 in the paper.
+    """
+    spec, rows = CodecSpec("pcm", 16_000, 1, num_codebooks=1, codebook_size=256), []
+    with timing.threads(threads), torch.inference_mode():
+        square = torch.randn(256, 256)
+        speed = 2 * 256**3 / _best_seconds(lambda: square @ square)
+        for name, options in MODELS.items():
+            config = SashimiConfig(spec, dim=dim, **options)
+            model = Sashimi(config).eval()
+            bandwidth = _read_speed(sum(parameter.numel() for parameter in model.parameters()))
+            for batch in BATCHES:
+                flops, traffic = _sashimi_work(config, batch)
+                limit = 1 / max(flops / speed, traffic / bandwidth)
+                fused = _samples_per_second(stepper(model), batch, config)
+                rows.append(
+                    {
+                        "name": f"{name}, batch {batch}",
+                        "fused": fused,
+                        "plain": _samples_per_second(PlainStepper(model), batch, config),
+                        "arithmetic": flops / 1e6,
+                        "traffic": traffic / 1e6,
+                        "limit": limit,
+                        "share of the limit": 100 * fused / limit,
+                    }
+                )
+    rate = "samples/s"
+    units = {"fused": rate, "plain": rate, "arithmetic": "MFLOP", "traffic": "MB", "limit": rate}
+    note = (
+        f"Best of pieces of one period of the pools, {SECONDS:g} s each. Limit: {speed / 1e9:.0f} GFLOP/s in a "
+        f"product of 256 × 256 matrices, or {bandwidth / 1e9:.0f} GB/s in reading as much as the weights."
+    )
+    return Table("SaShiMi", rows, {**units, "share of the limit": "%"}, f"{note} {timing.machine(threads)}")
+
+
+def _samples_per_second(steps: Any, batch: int, config: SashimiConfig) -> float:
+    """Of all streams together, over a period of the pools, without what other work on the machine takes."""
+    period = math.prod(config.pools)
+    last, uniforms, state = torch.full((batch,), config.start), torch.rand(batch, period), steps.init_state(batch)
+    steps.draw(last, uniforms, state)
+    return batch * period / _best_seconds(lambda: steps.draw(last, uniforms, state))
+
+
+def _best_seconds(function: Callable[[], Any]) -> float:
+    """The shortest of the calls that fit into the time for one measurement, at least two."""
+    taken = [timing.seconds(function), timing.seconds(function)]
+    while sum(taken) < SECONDS:
+        taken.append(timing.seconds(function))
+    return min(taken)
+
+
+def _read_speed(count: int) -> float:
+    """Bytes a second in which one core reads `count` float32."""
+    numbers = torch.ones(count)
+    return 4 * count / _best_seconds(lambda: numbers.sum())
+
+
+def _sashimi_work(config: SashimiConfig, batch: int) -> tuple[float, float]:
+    """Floating-point operations, and bytes of weights and states that pass, a sample of one of `batch` streams."""
+    pairs, s4 = config.state_size // 2, config.ssm == "s4"
+    flops, traffic, rate = 2.0 * config.dim * config.codec.codebook_size, 0.0, 1
+    weights = config.dim * config.codec.codebook_size
+    for tier, dim in enumerate(config.dims):
+        matrices = dim * dim * (1 + config.glu + 2 * config.feedforward)
+        between = 2 * dim * config.expand * dim * config.pools[tier] if tier < len(config.pools) else 0
+        layers = config.layers * (2 if config.unet and between else 1)
+        flops += layers * (2 * matrices + (20 if s4 else 12) * pairs * dim) / rate
+        weights += layers * (matrices + (8 if s4 else 4) * pairs * dim) / rate
+        traffic += 4 * layers * 2 * (2 * pairs + s4) * dim / rate  # read and written
+        if between:
+            rate *= config.pools[tier]
+            flops += 2 * between / rate
+            weights += between / rate
+    return flops, traffic + 4 * weights / batch
