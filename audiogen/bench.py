@@ -4,7 +4,7 @@ A real-time factor is compute time by audio time. Latencies are wall-clock secon
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
 import numpy as np
@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from audiogen import api, audio
+from audiogen.codecs.encodec import EncodecCodec, EncodecConfig
 from audiogen.errors import AudiogenError
 from audiogen.extras import require
+from audiogen.importers.encodec import canonical, fill
 from audiogen.infer.listen import Listener
 from audiogen.metrics import timing
 from audiogen.metrics.memory import peak_memory
@@ -22,6 +24,9 @@ from audiogen.protocols import AudioTokens, Codec
 
 CODEC_SECONDS = 5.0
 CODEC_CHUNK = 0.08
+ENCODEC_SECONDS = 60.0
+ENCODEC_KBPS = 6.0
+ENCODEC_PAIRS = 3
 SENTENCES = (
     "It is time.",
     "The garden gate was open when I came home.",
@@ -58,7 +63,44 @@ def bench_codec(model: str = "codec-24khz", threads: int = 1, pairs: int = timin
         f"{CODEC_SECONDS:g} s of sound; streamed in chunks of {CODEC_CHUNK * 1000:g} ms, encoded and decoded. "
         f"Memory is what loading, encoding and decoding adds to the peak of a process that has torch loaded. {note}"
     )
-    return Table("Codec", rows, units, f"{note} {_machine(threads)}")
+    return Table("Codec", rows, units, f"{note} {timing.machine(threads)}")
+
+
+def bench_encodec(threads: int = 2, pairs: int = ENCODEC_PAIRS) -> Table:
+    """Our EnCodec beside the `encodec` package's with the same weights, over a minute and in small chunks.
+
+    Args:
+        threads: Of torch.
+        pairs: Alternated measurements of each.
+    """
+    ours, theirs = _encodec_pair()
+    used, hop = ours.codebooks_at(ENCODEC_KBPS), ours.spec.hop_length
+    long, short = (_noise(seconds, ours.spec.sample_rate)[None] for seconds in (ENCODEC_SECONDS, CODEC_SECONDS))
+    chunks = short.split(round(CODEC_CHUNK * ours.spec.sample_rate), dim=-1)
+    with timing.threads(threads), torch.inference_mode():
+        tokens, frames = ours.encode(long, codebooks=used), theirs.encode(long)
+        coded = theirs.encode(short)[0][0].split(chunks[0].shape[-1] // hop, dim=-1)
+        contests = {
+            ("encode", ENCODEC_SECONDS): (lambda: ours.encode(long, codebooks=used), lambda: theirs.encode(long)),
+            ("decode", ENCODEC_SECONDS): (lambda: ours.decode(tokens), lambda: theirs.decode(frames)),
+            ("encode in chunks", CODEC_SECONDS): (
+                lambda: _encode_chunks(ours, chunks, used),
+                lambda: [theirs.encode(chunk) for chunk in chunks],
+            ),
+            ("decode in chunks", CODEC_SECONDS): (
+                lambda: _decode_chunks(ours, coded),
+                lambda: [theirs.decode([(codes, None)]) for codes in coded],
+            ),
+        }
+        rows = [_beside(name, seconds, *contest, pairs) for (name, seconds), contest in contests.items()]
+    equal = int((tokens.codes == frames[0][0]).sum())
+    units = {"ours": "RTF", "the package": "RTF", **dict.fromkeys(_RATIO, "")}
+    note = (
+        f"{ENCODEC_SECONDS:g} s of sound at 24 kHz and {ENCODEC_KBPS:g} kbit/s, {CODEC_SECONDS:g} s in chunks of "
+        f"{CODEC_CHUNK * 1000:g} ms, random weights; {equal:,} of {tokens.codes.numel():,} codes are equal. The "
+        f"package cannot stream: it codes each chunk as if it stood alone. {pairs} alternated pairs."
+    )
+    return Table("EnCodec", rows, units, f"{note} {timing.machine(threads)}")
 
 
 def bench_say(model: str = "voice-en", threads: int = 1) -> Table:
@@ -86,7 +128,7 @@ def bench_say(model: str = "voice-en", threads: int = 1) -> Table:
                 }
             )
     units = {"audio": "s", "real-time factor": "", "first audio": "ms", **CHUNK_UNITS}
-    return Table(f"Speaking, {model}", rows, units, f"Medians of {REPEATS} runs. {_machine(threads)}")
+    return Table(f"Speaking, {model}", rows, units, f"Medians of {REPEATS} runs. {timing.machine(threads)}")
 
 
 def bench_transcribe(model: str = "recognizer-en", voice: str = "voice-en", threads: int = 2) -> Table:
@@ -115,7 +157,7 @@ def bench_transcribe(model: str = "recognizer-en", voice: str = "voice-en", thre
                 }
             )
     units = {"real-time factor": "", **CHUNK_UNITS}
-    return Table(f"Listening, {model}", rows, units, f"{seconds:.1f} s of speech. {_machine(threads)}")
+    return Table(f"Listening, {model}", rows, units, f"{seconds:.1f} s of speech. {timing.machine(threads)}")
 
 
 _RATIO = ("times ours", "times ours, lower quartile", "times ours, upper quartile")
@@ -150,7 +192,7 @@ def _encodec() -> torch.nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it uses a form of weight normalisation that torch is about to drop
         model = require("encodec", "train").EncodecModel.encodec_model_24khz(pretrained=False)
-    model.set_target_bandwidth(6.0)
+    model.set_target_bandwidth(ENCODEC_KBPS)
     return model.eval()
 
 
@@ -185,6 +227,34 @@ def _codec_stream(codec: Codec, wave: Tensor) -> Iterator[Tensor]:
         yield decoded
 
 
+def _encodec_pair() -> tuple[EncodecCodec, torch.nn.Module]:
+    """Our EnCodec and the package's with the same weights."""
+    theirs, ours = _encodec(), EncodecCodec(EncodecConfig()).eval().requires_grad_(False)
+    for layer in theirs.quantizer.vq.layers:
+        layer._codebook.embed.normal_(0, 0.01)  # they are all zeros before training
+    fill(ours, canonical(theirs.state_dict()), "the encodec package")
+    return ours, theirs
+
+
+def _beside(name: str, seconds: float, ours: Callable[[], object], theirs: Callable[[], object], pairs: int) -> Row:
+    """A row of the time that two ways take for so many seconds of sound."""
+    compared = timing.compare(ours, theirs, pairs)
+    ratios = dict(zip(_RATIO, (compared.ratio, compared.low, compared.high), strict=True))
+    return {"name": name, "ours": compared.first / seconds, "the package": compared.second / seconds, **ratios}
+
+
+def _encode_chunks(codec: EncodecCodec, chunks: Sequence[Tensor], codebooks: int) -> None:
+    state = codec.init_state()
+    for chunk in chunks:
+        _, state = codec.encode_step(chunk, state, codebooks=codebooks)
+
+
+def _decode_chunks(codec: EncodecCodec, chunks: Sequence[Tensor]) -> None:
+    state = codec.init_state()
+    for chunk in chunks:
+        _, state = codec.decode_step(AudioTokens.from_codes(codec.spec, chunk), state)
+
+
 def _listen_stream(listener: Listener, wave: Tensor, size: int) -> Iterator[str]:
     """The text after every `size` samples of wave [N]."""
     session = listener.session()
@@ -215,9 +285,3 @@ def _kept(stream: Iterator[Tensor], chunks: list[Tensor]) -> Iterator[Tensor]:
 def _noise(seconds: float, sample_rate: int) -> Tensor:
     """Noise [1, N]: what a codec is given does not change how long it takes."""
     return 0.1 * torch.randn(1, round(seconds * sample_rate), generator=torch.Generator().manual_seed(0))
-
-
-def _machine(threads: int) -> str:
-    found = timing.environment()
-    where = f"{found['processor']}, {found['cores']} cores, load {found['load average']}"
-    return f"torch {found['torch']} with {threads} thread(s) on {where}."
