@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from audiogen.errors import AudiogenError
 from audiogen.kernels.lanes import WIDTH
 from audiogen.kernels.sashimi_step import PANEL, Sizes, draw, feed
-from audiogen.models.sashimi import Sashimi, SashimiState, SSMBlock, Tier
+from audiogen.models.sashimi import SSMS, Sashimi, SashimiState, SSMBlock, Tier
 from audiogen.nn.ssm import SSMState
 from audiogen.nn.state import State
 
@@ -42,9 +42,11 @@ class FusedSashimi:
         """Pack a model.
 
         Raises:
-            AudiogenError: If a width is no multiple of 16.
+            AudiogenError: If a width is no multiple of 16, or the blocks are Mamba's.
         """
         config = model.config
+        if config.ssm not in SSMS:
+            raise AudiogenError(f"there is no fused step for blocks of {config.ssm!r}, only for those of {list(SSMS)}")
         for name, width in {"dim": config.dim, "codebook_size": config.codec.codebook_size}.items():
             if width % PANEL:
                 raise AudiogenError(f"{name} is {width}; the fused step needs a multiple of {PANEL}")

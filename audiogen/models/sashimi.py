@@ -15,12 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audiogen.errors import AudiogenError, unknown_name
-from audiogen.nn.ssm import S4, S4D, SSMState
+from audiogen.nn.mamba import Mamba
+from audiogen.nn.ssm import S4, S4D
 from audiogen.nn.state import State
 from audiogen.protocols import CodecSpec
 from audiogen.registry import register
 
 SSMS = {"s4": S4, "s4d": S4D}
+BLOCKS = (*SSMS, "mamba")
 
 
 @dataclass
@@ -34,8 +36,8 @@ class SashimiConfig:
         pools: Samples, or frames, that make a frame of the next tier.
         expand: How much wider the next tier is.
         feedforward: Width of a feed-forward's hidden layer by that of its tier.
-        ssm: State space of the blocks, `s4` or `s4d`.
-        state_size: States a channel, both of each conjugate pair counted.
+        ssm: State space of the blocks, `s4` or `s4d`; or `mamba`, whose blocks have no `feedforward` and no `glu`.
+        state_size: States a channel, both of each conjugate pair counted; 16 is usual for `mamba`.
         tied: Whether the channels of a block share A and B.
         glu: Whether the state space's output passes a gated linear unit instead of a linear layer.
         unet: Whether there are blocks on the way down too, each joined to its like on the way up.
@@ -63,8 +65,8 @@ class SashimiConfig:
                 f"codec {self.codec.name!r} has {self.codec.num_codebooks} codebooks and hop {self.codec.hop_length}; "
                 "sashimi needs one code a sample"
             )
-        if self.ssm not in SSMS:
-            raise unknown_name("ssm", self.ssm, SSMS)
+        if self.ssm not in BLOCKS:
+            raise unknown_name("ssm", self.ssm, BLOCKS)
         if self.state_size % 2:
             raise AudiogenError(f"state_size is {self.state_size}; it must be even, as states come in conjugate pairs")
 
@@ -99,8 +101,8 @@ class TierState(State):
         ahead: What the next tier has sent for the samples to come, [B, pool − n, D].
     """
 
-    down: list[SSMState | None]
-    up: list[SSMState | None]
+    down: list[State | None]
+    up: list[State | None]
     pending: Tensor
     ahead: Tensor
 
@@ -110,7 +112,7 @@ class SashimiState(State):
     """A stream: the tiers outside the centre, the centre's blocks, and the label's vector [B, dim]."""
 
     tiers: list[TierState]
-    centre: list[SSMState | None]
+    centre: list[State | None]
     label: Tensor
 
 
@@ -250,22 +252,46 @@ class SSMBlock(nn.Module):
         self.contract = nn.Linear(config.feedforward * dim, dim)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, state: SSMState | None = None) -> tuple[Tensor, SSMState | None]:
+    def init_state(self, batch_size: int) -> State:
+        """Rest."""
+        return self.ssm.init_state(batch_size)
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
         """x [B, T, D] to the same shape."""
         y, state = self.ssm(self.ssm_norm(x), state)
         x = x + self.dropout(self.mix(F.gelu(y)))
         return x + self.dropout(self.contract(F.gelu(self.expand(self.norm(x))))), state
 
 
+class MambaBlock(nn.Module):
+    """A pre-norm residual around Mamba, in place of both of the other block's (Gu and Dao 2023, §4.4)."""
+
+    def __init__(self, config: SashimiConfig, dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.mamba = Mamba(dim, config.state_size)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def init_state(self, batch_size: int) -> State:
+        """Rest."""
+        return self.mamba.init_state(batch_size)
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
+        """x [B, T, D] to the same shape."""
+        y, state = self.mamba(self.norm(x), state)
+        return x + self.dropout(y), state
+
+
 def _blocks(config: SashimiConfig, dim: int, count: int) -> nn.ModuleList:
-    return nn.ModuleList(SSMBlock(config, dim) for _ in range(count))
+    block = MambaBlock if config.ssm == "mamba" else SSMBlock
+    return nn.ModuleList(block(config, dim) for _ in range(count))
 
 
-def _fresh(blocks: nn.ModuleList, batch_size: int, streamed: bool) -> list[SSMState | None]:
-    return [block.ssm.init_state(batch_size) if streamed else None for block in blocks]
+def _fresh(blocks: nn.ModuleList, batch_size: int, streamed: bool) -> list[State | None]:
+    return [block.init_state(batch_size) if streamed else None for block in blocks]
 
 
-def _run(blocks: nn.ModuleList, x: Tensor, states: list[SSMState | None]) -> tuple[Tensor, list[SSMState | None]]:
+def _run(blocks: nn.ModuleList, x: Tensor, states: list[State | None]) -> tuple[Tensor, list[State | None]]:
     """x through all blocks in turn."""
     after = []
     for block, state in zip(blocks, states, strict=True):

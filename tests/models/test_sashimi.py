@@ -9,7 +9,7 @@ from audiogen.models.sashimi import Sashimi, SashimiConfig, WaveformBatch
 from audiogen.protocols import CodecSpec
 
 SPEC = CodecSpec("pcm", 16_000, 1, num_codebooks=1, codebook_size=256)
-KINDS = [("s4", False), ("s4", True), ("s4d", False), ("s4d", True)]
+KINDS = [(ssm, unet) for ssm in ("s4", "s4d", "mamba") for unet in (False, True)]
 
 
 def tiny(ssm="s4d", unet=False, **options):
@@ -62,9 +62,9 @@ def test_sessions_can_be_joined_and_parted():
     torch.testing.assert_close(model.step(next_codes, joined)[0], model.step(next_codes, both)[0], atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("unet", [False, True])
-def test_it_learns_a_batch_by_heart(unet):
-    model = tiny("s4d", unet, classes=2).train()
+@pytest.mark.parametrize(("ssm", "unet"), [("s4d", False), ("s4d", True), ("mamba", False)])
+def test_it_learns_a_batch_by_heart(ssm, unet):
+    model = tiny(ssm, unet, classes=2).train()
     wave = 40 * torch.sin(torch.arange(64) / torch.tensor([[2.0], [5.0]])) + 128
     batch = WaveformBatch(wave.long(), torch.tensor([64, 48]), torch.tensor([0, 1]))
     optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
