@@ -1,5 +1,7 @@
 """Residual quantisation: gradients, learning of the codebooks, restart of dead codes."""
 
+import copy
+
 import torch
 
 from audiogen.nn.quantize import CodebookLearner, ResidualVectorQuantizer, merged
@@ -52,3 +54,31 @@ def test_merging_by_one_is_no_merging_and_groups_are_averaged():
     assert torch.equal(merged(x, 1), x)
     assert torch.allclose(merged(x, 2)[:, 0], x[:, :2].mean(1))
     assert torch.equal(merged(x, 3)[:, 0], merged(x, 3)[:, 2])
+
+
+def test_norms_follow_the_vectors_however_they_change():
+    quantizer = ResidualVectorQuantizer(2, 16, 4)
+    x = torch.randn(1, 50, 4)
+
+    def check():
+        distances = torch.cdist(x[0].double(), quantizer.vectors[0].double())
+        assert torch.equal(quantizer.encode(x)[0, 0], distances.argmin(1))
+        assert torch.equal(quantizer.half_norms, 0.5 * quantizer.vectors.square().sum(-1))
+
+    check()
+    quantizer.vectors[0, 3:] *= 3
+    check()
+    quantizer.load_state_dict(ResidualVectorQuantizer(2, 16, 4).state_dict())
+    check()
+    quantizer.double()
+    quantizer.float()
+    check()
+    with torch.inference_mode():
+        quantizer.vectors[0].mul_(2)
+        check()
+    quantizer = copy.deepcopy(quantizer)
+    quantizer.vectors.neg_()
+    check()
+    with torch.inference_mode():
+        quantizer = ResidualVectorQuantizer(2, 16, 4)
+        check()
