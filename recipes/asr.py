@@ -23,10 +23,11 @@ from audiogen.data.collate import RecognitionCollate
 from audiogen.data.corpora import SPLITS, read_wave
 from audiogen.errors import AudiogenError, unknown_name
 from audiogen.infer.align import align
-from audiogen.infer.lexicon import LexiconScorer
 from audiogen.infer.listen import Listener, ListenOptions
+from audiogen.infer.word_search import SearchWeights
 from audiogen.metrics.judges import OutsideRecognizer
 from audiogen.metrics.tables import Table
+from audiogen.metrics.text import spoken_words
 from audiogen.recipes.common import (
     BUNDLE,
     bundle_inputs,
@@ -41,9 +42,10 @@ from audiogen.recipes.items import do_items, read_rows
 from audiogen.recipes.settings import ModelConfig, RunConfig
 from audiogen.recipes.speech import clip_id, prepare_speech, prepared_cuts
 from audiogen.score.transcribe import UNITS, error_figures
+from audiogen.text.bigrams import count_words
 from audiogen.text.frontend import TextFrontend
 from audiogen.text.normalize import normalize
-from audiogen.text.phones import INVENTORY, SILENCE, PhoneInventory
+from audiogen.text.phones import ENGLISH_SOUNDS, INVENTORY, SILENCE, PhoneInventory, unstressed
 from audiogen.text.tokenizer import CharTokenizer
 from audiogen.train.loop import SingleObjective
 
@@ -84,10 +86,11 @@ class AsrRun(RunConfig):
     Attributes:
         model: The recogniser to train.
         init_from: A bundle to start from, if any.
-        timings_from: For phones, the bundle that times clips which come without timings, so that they too teach frame
-            by frame; without one they teach by CTC.
+        timings_from: For phones and words, the bundle that times clips which come without timings, so that they too
+            teach frame by frame; without one they teach by CTC.
         frozen: Modules that keep the weights they start with, such as `encoder` while a new head is learnt.
-        labels: `characters` or `phones`.
+        labels: `words`, heard as phones without stress and read by a dictionary; `characters`; or `phones`, for an
+            aligner.
         data: The corpora.
         infer: How to listen when transcribing.
     """
@@ -133,9 +136,8 @@ class Characters:
         return {"labels": self.tokenizer.encode(normalize(cut.supervisions[0].text))}
 
     def assets(self, transcripts: Iterable[str]) -> dict[str, Any]:
-        """The tokenizer, and the words of the transcripts for the beam search."""
-        lexicon = LexiconScorer.from_texts(map(normalize, transcripts), self.tokenizer)
-        return {"tokenizer": self.tokenizer.to_dict(), "lexicon": lexicon.to_dict()}
+        """The tokenizer."""
+        return {"tokenizer": self.tokenizer.to_dict()}
 
 
 class Phones:
@@ -145,22 +147,47 @@ class Phones:
 
     def __init__(self, timings_from: str = "") -> None:
         self.frontend = TextFrontend()
-        self.symbols = INVENTORY.symbols
+        self.symbols = self.inventory.symbols
         self.aligner = load_bundle(timings_from, kind="recognizer") if timings_from else None
 
     def describe(self, cut: MonoCut) -> dict[str, Any]:
         """Phones of the alignment or the text; with an aligner, that one's timings where the clip has none."""
-        timed = (cut.supervisions[0].alignment or {}).get("phone")
-        if timed:
-            return _phone_labels(item.symbol for item in timed)
-        phones = self.frontend.phones(cut.supervisions[0].text)
-        if self.aligner is None:
-            return _phone_labels(phones)
-        return {**_phone_labels(phones), "phones": align(self.aligner, read_wave(cut, SAMPLE_RATE), phones)}
+        items = (cut.supervisions[0].alignment or {}).get("phone") or []
+        timings = [(item.symbol, item.start, item.end) for item in items]
+        if not timings:
+            phones = self.frontend.phones(cut.supervisions[0].text)
+            if self.aligner is None:
+                return {"labels": self._labels(phones)}
+            timings = align(self.aligner, read_wave(cut, SAMPLE_RATE), phones)
+        labels = self._labels(phone for phone, _, _ in timings)
+        return {"labels": labels, "phones": [(self.sound(phone), start, end) for phone, start, end in timings]}
+
+    def sound(self, phone: str) -> str:
+        """What of a phone is told apart: all of it."""
+        return phone
 
     def assets(self, transcripts: Iterable[str]) -> dict[str, Any]:
         """The inventory."""
-        return {"inventory": INVENTORY.to_dict()}
+        return {"inventory": self.inventory.to_dict()}
+
+    def _labels(self, phones: Iterable[str]) -> list[int]:
+        return self.inventory.encode(self.sound(phone) for phone in phones if phone != SILENCE)
+
+
+class Words(Phones):
+    """Phones without stress, which a dictionary and a language model turn into words."""
+
+    inventory = ENGLISH_SOUNDS
+
+    def sound(self, phone: str) -> str:
+        """The phone without its stress."""
+        return unstressed(phone)
+
+    def assets(self, transcripts: Iterable[str]) -> dict[str, Any]:
+        """The inventory, and the words of the transcripts for the search."""
+        texts = [spoken_words(text) for text in dict.fromkeys(transcripts)]
+        weights = dataclasses.asdict(SearchWeights())
+        return {**super().assets(transcripts), "words": {**count_words(texts), "weights": weights}}
 
 
 class Prepare:
@@ -225,8 +252,8 @@ class Train:
         for name in config.frozen:
             model.get_submodule(name).requires_grad_(False)
         train, valid = (_labelled_cuts(config, split) for split in ("train", "valid"))
-        stream = _stream(config, train, Augment() if data.augment else None, labeller.inventory)
-        watched = _stream(config, valid, None, labeller.inventory)
+        stream = _stream(config, train, labeller, shuffle=True)
+        watched = _stream(config, valid, labeller, shuffle=False)
         training = {"corpora": {"train": list(data.train)}, "labels": config.labels}
         bundle = described.bundle(
             model, assets=labeller.assets(cut.supervisions[0].text for cut in train), training=training
@@ -298,9 +325,11 @@ def _model(config: AsrRun) -> ModelConfig:
     return config.model.completed(vocab_size=len(_labeller(config).symbols))
 
 
-def _stream(config: AsrRun, cuts: CutSet, augment: Augment | None, inventory: PhoneInventory | None) -> BatchStream:
-    collate = RecognitionCollate(lambda cut: cut.custom["labels"], augment, inventory)
-    return BatchStream(cuts, collate, config.data.batch_seconds, config.train.seed, shuffle=augment is not None)
+def _stream(config: AsrRun, cuts: CutSet, labeller: Labeller, shuffle: bool) -> BatchStream:
+    """Batches of labelled clips; those to be shuffled are to be trained on, so changes to their sound are for them."""
+    augment = Augment() if shuffle and config.data.augment else None
+    collate = RecognitionCollate(lambda cut: cut.custom["labels"], augment, labeller.inventory)
+    return BatchStream(cuts, collate, config.data.batch_seconds, config.train.seed, shuffle)
 
 
 def _splits(config: AsrRun) -> dict[str, list[str]]:
@@ -313,7 +342,9 @@ def _labeller(config: AsrRun) -> Labeller:
         return Characters()
     if config.labels == "phones":
         return Phones(config.timings_from)
-    raise unknown_name("labels", config.labels, ("characters", "phones"))
+    if config.labels == "words":
+        return Words(config.timings_from)
+    raise unknown_name("labels", config.labels, ("words", "characters", "phones"))
 
 
 def _label(labeller: Labeller, cut: MonoCut) -> dict[str, Any]:
@@ -322,10 +353,6 @@ def _label(labeller: Labeller, cut: MonoCut) -> dict[str, Any]:
         return labeller.describe(cut)
     except AudiogenError as error:
         return {"refused": str(error)}
-
-
-def _phone_labels(phones: Iterable[str]) -> dict[str, Any]:
-    return {"labels": INVENTORY.encode(phone for phone in phones if phone != SILENCE)}
 
 
 def _labelled_cuts(config: AsrRun, split: str) -> CutSet:

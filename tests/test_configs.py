@@ -39,7 +39,6 @@ def test_every_recipe_composes_and_builds(recipe: str) -> None:
 @pytest.mark.parametrize(
     ("recipe", "choice"),
     [
-        ("asr_english", "infer=listen_greedy"),
         ("tts_kathleen", "infer=speak_likeliest"),
         ("tts_kathleen", "data=english_voices"),
         ("tts_kathleen", "model=valle"),

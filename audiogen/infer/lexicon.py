@@ -1,125 +1,76 @@
-"""A scorer for CTC beam search: words of a dictionary, by how often transcripts used them and after which word.
+"""The pronunciations of a vocabulary as one tree of phones, in flat arrays so that many places are followed at once."""
 
-Each letter scores as the best word that still fits (so words compete before they are complete); the space after a word
-corrects that to the word's own score. Words outside the dictionary stay possible, at a price a letter.
-"""
-
-import math
-from bisect import bisect_left, bisect_right
-from collections import Counter
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from audiogen.text.lexicon import cmudict
-from audiogen.text.tokenizer import CharTokenizer
-
-DISCOUNT = 0.6
-NEW_WORD = 0.15
-"""Share of the words of running text that the transcripts had not used."""
-UNKNOWN = -14.0
-UNKNOWN_LETTER = -1.0
-EMPTY_WORD = -8.0
+ROOT = 0
 
 
-class ScorerState(NamedTuple):
-    """The word before, the letters of this one, and what has been scored for them already."""
+@dataclass(frozen=True)
+class PhoneTree:
+    """A prefix tree; node `ROOT` is its root, and the children of a node have consecutive indices.
 
-    previous: str
-    letters: str
-    given: float
-
-
-class LexiconScorer:
-    """Scores text with a dictionary and word pairs.
-
-    Args:
-        counts: How often each word was used.
-        pairs: How often each word was used after another.
-        tokenizer: Writes the labels.
-        weight: Factor on log-probabilities of words.
-        bonus: Added for every word, against the pull to few words.
+    Attributes:
+        labels: The phone that leads into each node, [N]; of the root the number given for it.
+        first_child: Index of each node's first child, [N].
+        num_children: How many there are, [N].
+        first_word: Where in `words` the words that end in each node begin, [N].
+        num_words: How many end there, [N].
+        words: Indices of words, grouped by node.
+        best: The highest score of the words at or below each node, [N].
     """
 
-    def __init__(
-        self,
-        counts: dict[str, int],
-        pairs: dict[str, dict[str, int]],
-        tokenizer: CharTokenizer,
-        weight: float = 0.3,
-        bonus: float = 1.0,
-    ) -> None:
-        self._counts, self._pairs, self._symbols = counts, pairs, tokenizer.symbols
-        self._weight, self._bonus = weight, bonus
-        allowed = set(tokenizer.symbols) - {" "}
-        known = set(counts) | {word for word in cmudict().words() if allowed.issuperset(word)}
-        self._words = sorted(known)
-        total = sum(counts.values())
-        spread = NEW_WORD / len(self._words)
-        self._single = {word: (1 - NEW_WORD) * count / max(1, total) + spread for word, count in counts.items()}
-        self._rest = spread
-        self._scores = np.array([math.log(self._single.get(word, spread)) for word in self._words])
-        self._best: dict[str, float] = {}
+    labels: np.ndarray
+    first_child: np.ndarray
+    num_children: np.ndarray
+    first_word: np.ndarray
+    num_words: np.ndarray
+    words: np.ndarray
+    best: np.ndarray
 
-    @classmethod
-    def from_texts(cls, texts: Iterable[str], tokenizer: CharTokenizer) -> "LexiconScorer":
-        """Count the words of transcripts."""
-        counts: Counter[str] = Counter()
-        pairs: dict[str, Counter[str]] = {}
-        for text in texts:
-            words = tokenizer.clean(text).split()
-            counts.update(words)
-            for before, word in zip(["", *words], words, strict=False):
-                pairs.setdefault(before, Counter())[word] += 1
-        return cls(dict(counts), {word: dict(after) for word, after in pairs.items()}, tokenizer)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The counts and weights as plain values, for a bundle; the dictionary ships with the package."""
-        return {"counts": self._counts, "pairs": self._pairs, "weight": self._weight, "bonus": self._bonus}
+def phone_tree(pronunciations: Sequence[tuple[int, Sequence[int]]], scores: np.ndarray, root_label: int) -> PhoneTree:
+    """The tree of pairs of a word's index and one way to say it.
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any], tokenizer: CharTokenizer) -> "LexiconScorer":
-        """The scorer that `to_dict` described."""
-        return cls(values["counts"], values["pairs"], tokenizer, values["weight"], values["bonus"])
+    Args:
+        pronunciations: (word, its phones, one at least); a word may come several times, with different phones.
+        scores: Of each word, [V].
+        root_label: Stands at the root.
+    """
+    lengths = np.array([len(phones) for _, phones in pronunciations])
+    table = np.zeros((len(lengths), lengths.max()), np.uint8)
+    table[np.arange(table.shape[1]) < lengths[:, None]] = [p + 1 for _, phones in pronunciations for p in phones]
+    order = np.argsort(table.view(f"S{table.shape[1]}")[:, 0], kind="stable")
+    table, lengths = table[order], lengths[order]
+    words = np.array([word for word, _ in pronunciations])[order]
+    nodes = _nodes(table)
+    depths = np.arange(table.shape[1]) < lengths[:, None]
+    count = nodes.max() + 1
+    labels, parents, best = np.full(count, root_label), np.zeros(count, int), np.full(count, -np.inf)
+    labels[nodes[depths]] = table[depths].astype(int) - 1
+    parents[nodes[depths]] = np.pad(nodes[:, :-1], ((0, 0), (1, 0)))[depths]
+    np.maximum.at(best, nodes[depths], np.broadcast_to(scores[words][:, None], depths.shape)[depths])
+    num_children = np.bincount(parents[1:], minlength=count)
+    ends = nodes[np.arange(len(nodes)), lengths - 1]
+    num_words = np.bincount(ends, minlength=count)
+    return PhoneTree(
+        labels,
+        1 + np.cumsum(num_children) - num_children,
+        num_children,
+        np.cumsum(num_words) - num_words,
+        num_words,
+        words[np.argsort(ends, kind="stable")],
+        best,
+    )
 
-    def start(self) -> ScorerState:
-        """Before the first letter."""
-        return ScorerState("", "", 0.0)
 
-    def score(self, state: ScorerState, label: int) -> tuple[float, ScorerState]:
-        """What one more character adds."""
-        if self._symbols[label] == " ":
-            return self.end(state), ScorerState(state.letters, "", 0.0)
-        letters = state.letters + self._symbols[label]
-        given = self._weight * self._fitting(letters)
-        return given - state.given, ScorerState(state.previous, letters, given)
-
-    def end(self, state: ScorerState) -> float:
-        """What the end of the word adds."""
-        if not state.letters:
-            return EMPTY_WORD
-        return self._weight * self._word(state.previous, state.letters) - state.given + self._bonus
-
-    def _fitting(self, letters: str) -> float:
-        """Log-probability of the likeliest word that begins with `letters`."""
-        if letters not in self._best:
-            low, high = bisect_left(self._words, letters), bisect_right(self._words, letters + "\x7f")
-            unknown = UNKNOWN + UNKNOWN_LETTER * len(letters)
-            self._best[letters] = max(unknown, float(self._scores[low:high].max())) if low < high else unknown
-        return self._best[letters]
-
-    def _word(self, previous: str, word: str) -> float:
-        """Log-probability of `word` after `previous`: word pairs with absolute discounting, backed by single words."""
-        single = self._single.get(word)
-        if single is None:
-            place = bisect_left(self._words, word)
-            if self._words[place : place + 1] != [word]:
-                return UNKNOWN + UNKNOWN_LETTER * len(word)
-            single = self._rest
-        after = self._pairs.get(previous)
-        if not after:
-            return math.log(single)
-        total = sum(after.values())
-        seen = max(0.0, after.get(word, 0) - DISCOUNT) / total
-        return math.log(seen + DISCOUNT * len(after) / total * single)
+def _nodes(table: np.ndarray) -> np.ndarray:
+    """The node of every prefix of sorted rows [R, L], numbered from 1 by length, then in order; 0 behind the end."""
+    differs = np.ones_like(table, bool)
+    differs[1:] = table[1:] != table[:-1]
+    new = np.logical_or.accumulate(differs, axis=1) & (table > 0)
+    nodes = np.zeros(table.shape, int)
+    nodes.T[new.T] = np.arange(1, new.sum() + 1)
+    return np.where(table > 0, np.maximum.accumulate(nodes, axis=0), 0)

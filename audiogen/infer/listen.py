@@ -1,11 +1,13 @@
 """Speech to text with a recogniser's bundle: whole files in constant memory, and streams with partial results.
 
-Everything goes through the streaming step, so a stream ends with the very text a file gives, however it is cut.
+Everything goes through the streaming step, chunk by chunk, so a stream ends with the very text a file gives, however it
+is cut.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,8 +16,9 @@ from torch import Tensor
 from audiogen import audio
 from audiogen.checkpoint import Bundle
 from audiogen.errors import AudiogenError
-from audiogen.infer.ctc import BeamDecoder, Decoder, GreedyDecoder, Word, words
-from audiogen.infer.lexicon import LexiconScorer
+from audiogen.infer.ctc import Speller, Word
+from audiogen.infer.word_search import Vocabulary, WordSearch
+from audiogen.text.phones import PhoneInventory
 from audiogen.text.tokenizer import CharTokenizer
 
 BLOCK_SECONDS = 10.0
@@ -26,11 +29,11 @@ class ListenOptions:
     """How to listen.
 
     Attributes:
-        beam: Prefixes the beam search keeps; 0 takes the best label of each frame, without a lexicon.
+        beam: Hypotheses the search for words keeps. A recogniser of characters has no such search.
         lookahead: Frames of 80 ms waited for, one of those the model was trained with; None is its default.
     """
 
-    beam: int = 16
+    beam: int = 200
     lookahead: int | None = None
 
 
@@ -60,25 +63,45 @@ class Partial:
     words: list[Word]
 
 
+class Decoder(Protocol):
+    """Words out of log-probabilities, as they arrive."""
+
+    def feed(self, log_probs: Tensor) -> None:
+        """Take the next frames [T, V + 1]."""
+
+    def words(self, final: bool = False) -> list[Word]:
+        """The best words so far; `final` says that no more frames come."""
+
+    def stable(self) -> int:
+        """How many of the first words later frames cannot change any more."""
+
+
 class Listener:
-    """Transcribes with a bundle of kind `recognizer` that writes characters.
+    """Transcribes with a bundle of kind `recognizer`, of phones with a vocabulary or of characters.
 
     Raises:
-        AudiogenError: If the bundle does not write characters, or the look-ahead is none it was trained with.
+        AudiogenError: If the bundle gives no words, the look-ahead is none it was trained with, or no hypothesis may
+            be kept.
     """
 
     def __init__(self, bundle: Bundle, options: ListenOptions | None = None) -> None:
-        if "tokenizer" not in bundle.assets:
-            where = bundle.folder or bundle.name
-            raise AudiogenError(f"{where} writes no characters; choose a recogniser that does, not one for alignment")
-        self.model = bundle.model
+        self.model, assets = bundle.model, bundle.assets
         self.options = options or ListenOptions()
-        self.tokenizer = CharTokenizer.from_dict(bundle.assets["tokenizer"])
         trained = self.model.config.lookaheads
         if self.options.lookahead not in (None, *trained):
             raise AudiogenError(f"lookahead={self.options.lookahead} was not trained; choose one of {trained}")
-        described = bundle.assets.get("lexicon")
-        self._scorer = LexiconScorer.from_dict(described, self.tokenizer) if described else None
+        if self.options.beam < 1:
+            raise AudiogenError(f"beam={self.options.beam} keeps nothing; it must be at least 1")
+        if "words" in assets:
+            vocabulary = Vocabulary.english(PhoneInventory.from_dict(assets["inventory"]), assets["words"])
+            self._decoder = lambda: WordSearch(vocabulary, self.model.label_seconds, self.options.beam)
+        elif "tokenizer" in assets:
+            symbols = CharTokenizer.from_dict(assets["tokenizer"]).symbols
+            self._decoder = lambda: Speller(symbols, self.model.label_seconds)
+        else:
+            raise AudiogenError(
+                f"{bundle.folder or bundle.name} gives no words; choose a recogniser that does, not one for alignment"
+            )
 
     @property
     def sample_rate(self) -> int:
@@ -130,11 +153,6 @@ class Listener:
         """One stream, to be fed by hand."""
         return ListenSession(self, self._decoder())
 
-    def _decoder(self) -> Decoder:
-        if self.options.beam == 0:
-            return GreedyDecoder(self.model.blank)
-        return BeamDecoder(self.model.blank, self.options.beam, self._scorer)
-
     def _blocks(self, source: str | Path | Tensor | np.ndarray, sample_rate: int) -> Iterator[Tensor]:
         if isinstance(source, str | Path):
             yield from (block[0] for block in audio.blocks(source, self.sample_rate, BLOCK_SECONDS))
@@ -153,6 +171,7 @@ class ListenSession:
         self.is_final = False
         self._listener, self._decoder = listener, decoder
         self._state = listener.model.init_state(1, listener.options.lookahead)
+        self._chunk = listener.model.chunk_length(self._state.lookahead)
 
     def feed(self, wave: Tensor | np.ndarray) -> None:
         """Hear the next samples [n], any number."""
@@ -161,7 +180,10 @@ class ListenSession:
         wave = _mono(wave)
         audio.check_finite(wave[None], f"the sound after {self.seconds:.1f} s")
         self.seconds += len(wave) / self._listener.sample_rate
-        self._step(wave)
+        missing = self._chunk - self._state.samples.shape[1]
+        # One chunk of the model at a time, however much comes at once: so all streams compute the very same.
+        for piece in (wave[:missing], *wave[missing:].split(self._chunk)):
+            self._step(piece)
 
     def finish(self) -> None:
         """Hear what still waits for its look-ahead."""
@@ -170,15 +192,10 @@ class ListenSession:
 
     def partial(self) -> Partial:
         """What has been heard so far."""
-        labels = self._decoder.labels(self.is_final)
-        symbols = self._listener.tokenizer.symbols
-        heard = words(labels, symbols, self._listener.model.label_seconds)
+        heard = self._decoder.words(self.is_final)
         text = " ".join(word.word for word in heard)
-        if self.is_final:
-            return Partial(text, text, True, heard)
-        settled = "".join(symbols[label.id] for label in labels[: self._decoder.stable()])
-        stable = " ".join(settled.split())
-        return Partial(text, stable, False, heard)
+        settled = len(heard) if self.is_final else self._decoder.stable()
+        return Partial(text, " ".join(word.word for word in heard[:settled]), self.is_final, heard)
 
     @torch.inference_mode()
     def _step(self, wave: Tensor, final: bool = False) -> None:

@@ -32,7 +32,8 @@ class FastConformerConfig:
         head_frames: Label frames per 80 ms frame.
         left_context: Frames before its own chunk that a frame sees; a multiple of each look-ahead + 1.
         lookaheads: Look-aheads in frames to train with; the first is the default at inference.
-        frame_loss_weight: Weight of the cross-entropy with `frame_labels`, for batches that have them.
+        frame_loss_weight: Weight of the cross-entropy with `frame_labels`, for clips that have them.
+        timed_ctc_weight: Weight of CTC for those clips beside it; the others have CTC alone, at weight 1.
         frequency_mask: Widest of the two SpecAugment frequency masks, in mel bands.
         time_mask: Share of the clip each of the SpecAugment time masks may hide at most.
         time_masks: How many there are.
@@ -52,6 +53,7 @@ class FastConformerConfig:
     lookaheads: list[int] = field(default_factory=lambda: [6, 13, 1])
     dropout: float = 0.1
     frame_loss_weight: float = 1.0
+    timed_ctc_weight: float = 0.0
     frequency_mask: int = 20
     time_mask: float = 0.04
     time_masks: int = 5
@@ -116,10 +118,11 @@ class FastConformerCTC(nn.Module):
         return (lookahead + 1) * self.frame_length
 
     def loss(self, batch: "RecognitionBatch") -> tuple[Tensor, dict[str, float]]:  # noqa: F821
-        """Cross-entropy for the clips whose label frames are known, CTC for the others.
+        """Cross-entropy for the clips whose label frames are known, with some CTC if so configured; CTC for the others.
 
-        CTC left to itself would have the blank everywhere but in peaks, against what known timings teach; so a clip
-        counts in one of the two only. The look-ahead is drawn at random.
+        CTC left to itself would have the blank everywhere but in peaks, against what known timings teach: to find when
+        phones are said leave it out there, to find which were said its view of the whole sequence helps. The
+        look-ahead is drawn at random.
 
         Args:
             batch: `wave` [B, N], `lengths` [B], `labels` [B, L], `label_lengths` [B], and `frame_labels` [B, T] at the
@@ -137,10 +140,11 @@ class FastConformerCTC(nn.Module):
             loss = self.config.frame_loss_weight * F.nll_loss(log_probs[known], labels[known])
             right = (log_probs.detach().argmax(-1) == labels)[known]
             figures |= {"frame": loss.item(), "frame_accuracy": right.float().mean().item()}
-        if not timed.all():
-            ctc = self._ctc(log_probs[~timed], lengths[~timed], batch.labels[~timed], batch.label_lengths[~timed])
-            loss = loss + ctc
-            figures |= {"ctc": ctc.item()}
+        for rows, weight in ((timed, self.config.timed_ctc_weight), (~timed, 1.0)):
+            if weight and rows.any():
+                ctc = self._ctc(log_probs[rows], lengths[rows], batch.labels[rows], batch.label_lengths[rows])
+                loss = loss + weight * ctc
+                figures |= {"ctc": ctc.item()}
         return loss, figures
 
     def log_probs(

@@ -42,6 +42,10 @@ class Lexicon:
         """All pronunciations of `word` in phones of the inventory; none if it is unknown."""
         return [[from_arpabet(symbol) for symbol in symbols.split()] for symbols in self._entries.get(word, [])]
 
+    def arpabet(self, word: str) -> list[list[str]]:
+        """All pronunciations of `word` as they are written there; none if it is unknown."""
+        return [symbols.split() for symbols in self._entries.get(word, [])]
+
     def get(self, word: str) -> list[str] | None:
         """The first pronunciation of `word`, or None if it is unknown."""
         entry = self._entries.get(word)

@@ -134,6 +134,11 @@ def split_stress(phone: str) -> tuple[str, str]:
     return (phone[0], phone[1:]) if phone.startswith(STRESS_MARKS) else ("", phone)
 
 
+def unstressed(phone: str) -> str:
+    """`phone` without its stress mark."""
+    return split_stress(phone)[1]
+
+
 def is_vowel(phone: str) -> bool:
     """Whether `phone`, with or without stress, is a vowel of the default inventory."""
     return split_stress(phone)[1] in _VOWELS
@@ -175,3 +180,6 @@ INVENTORY = PhoneInventory(
     + _ENGLISH_CONSONANTS
     + _OTHER_CONSONANTS
 )
+
+ENGLISH_SOUNDS = PhoneInventory([SILENCE, *_ENGLISH_VOWELS, *_ENGLISH_CONSONANTS])
+"""The phones of English without stress: what a recogniser tells apart to find words in the dictionary."""

@@ -9,18 +9,26 @@ import torch
 from audiogen import audio
 from audiogen.checkpoint import Bundle
 from audiogen.errors import AudiogenError
-from audiogen.infer.lexicon import LexiconScorer
 from audiogen.infer.listen import Listener, ListenOptions
 from audiogen.models.fastconformer import FastConformerConfig, FastConformerCTC
+from audiogen.text.bigrams import count_words
+from audiogen.text.lexicon import cmudict
+from audiogen.text.phones import ENGLISH_SOUNDS
 from audiogen.text.tokenizer import CharTokenizer
 
-TOKENIZER = CharTokenizer()
+CHARACTERS = {"tokenizer": CharTokenizer().to_dict()}
+TEXTS = [["the", "cat", "sat"], ["the", "dog", "sat", "down"]]
+WORDS = {
+    "inventory": ENGLISH_SOUNDS.to_dict(),
+    "words": {**count_words(TEXTS), "weights": {"words": 0.1, "bonus": 1.0, "blank": 4.0}},
+}
 
 
-def bundle(with_lexicon: bool = False) -> Bundle:
+def bundle(assets: dict = CHARACTERS) -> Bundle:
     torch.manual_seed(3)
+    labels = assets["tokenizer"] if "tokenizer" in assets else assets["inventory"]
     config = FastConformerConfig(
-        vocab_size=len(TOKENIZER),
+        vocab_size=len(labels["symbols"]),
         dim=16,
         depth=1,
         num_heads=2,
@@ -30,10 +38,13 @@ def bundle(with_lexicon: bool = False) -> Bundle:
     )
     model = FastConformerCTC(config).eval().requires_grad_(False)
     model.head.weight *= 20
-    assets = {"tokenizer": TOKENIZER.to_dict()}
-    if with_lexicon:
-        assets["lexicon"] = LexiconScorer.from_texts(["the cat sat", "the dog sat down"], TOKENIZER).to_dict()
     return Bundle("recognizer", "fastconformer_ctc", {}, assets=assets, model=model)
+
+
+@pytest.fixture(scope="module")
+def reader() -> Listener:
+    """Of words, which takes a second to make."""
+    return Listener(bundle(WORDS), ListenOptions(beam=20))
 
 
 def wave(seconds: float = 3.0) -> torch.Tensor:
@@ -41,20 +52,28 @@ def wave(seconds: float = 3.0) -> torch.Tensor:
     return noise * torch.linspace(0.0, 0.1, len(noise)) * torch.sin(torch.arange(len(noise)) * 0.001)
 
 
-@pytest.mark.parametrize("options", [ListenOptions(beam=0), ListenOptions(beam=4), ListenOptions(beam=0, lookahead=0)])
 @pytest.mark.parametrize("frames", [1, 7, 40])
-def test_stream_ends_with_the_text_of_the_whole(options, frames):
-    listener = Listener(bundle(), options)
+@pytest.mark.parametrize("kind", ["words", "characters", "characters at once"])
+def test_stream_ends_with_the_text_of_the_whole(kind, frames, reader):
+    lookahead = 0 if kind == "characters at once" else None
+    listener = reader if kind == "words" else Listener(bundle(), ListenOptions(lookahead=lookahead))
     whole = listener.transcribe(wave())
-    partials = list(listener.stream(wave().split(frames * 1280)))
+    partials = list(listener.stream(wave().split(frames * 160)))
     assert whole.text and partials[-1].text == whole.text and partials[-1].words == whole.words
     assert partials[-1].is_final and not any(partial.is_final for partial in partials[:-1])
     for before, after in pairwise(partials):
         assert before.text.startswith(before.stable) and after.text.startswith(before.stable)
 
 
+def test_words_are_of_the_dictionary_and_in_order(reader):
+    heard = reader.transcribe(wave()).words
+    assert heard and all(word.word in cmudict() for word in heard)
+    assert all(0 <= word.start_s < word.end_s and 0 <= word.confidence <= 1 for word in heard)
+    assert all(before.end_s <= after.start_s for before, after in pairwise(heard))
+
+
 def test_a_file_reads_as_its_wave(tmp_path):
-    listener, sound = Listener(bundle(), ListenOptions(beam=0)), wave(21.0)
+    listener, sound = Listener(bundle()), wave(21.0)
     audio.write(tmp_path / "x.wav", sound, 16_000, "FLOAT")
     seen = []
     from_file = listener.transcribe(tmp_path / "x.wav", on_partial=seen.append)
@@ -70,35 +89,16 @@ def test_an_empty_stream_ends_with_no_text():
     assert len(partials) == 1 and partials[0].is_final
 
 
-def test_the_lexicon_travels_in_the_bundle():
-    listener = Listener(bundle(with_lexicon=True))
-    assert [partial.text for partial in listener.stream(wave(1.0).split(999))][-1] == listener.transcribe(
-        wave(1.0)
-    ).text
-
-
 def test_errors_say_what_is_wrong():
     with pytest.raises(AudiogenError, match="lookahead=5"):
         Listener(bundle(), ListenOptions(lookahead=5))
-    with pytest.raises(AudiogenError, match="writes no characters"):
-        Listener(Bundle("recognizer", "fastconformer_ctc", {}, assets={"inventory": {}}))
+    with pytest.raises(AudiogenError, match="beam=0"):
+        Listener(bundle(), ListenOptions(beam=0))
+    with pytest.raises(AudiogenError, match="gives no words"):
+        Listener(bundle({"inventory": ENGLISH_SOUNDS.to_dict()}))
     with pytest.raises(AudiogenError, match="sample 2 is not a finite number"):
         list(Listener(bundle()).stream([np.array([0.0, 0.0, np.nan])]))
     session = Listener(bundle()).session()
     session.finish()
     with pytest.raises(AudiogenError, match="has ended"):
         session.feed(torch.zeros(3))
-
-
-def test_lexicon_prefers_words_it_knows():
-    scorer = LexiconScorer.from_texts(["the cat sat", "the cat ran", "a dog sat"], TOKENIZER)
-
-    def total(text: str) -> float:
-        score, state = 0.0, scorer.start()
-        for label in TOKENIZER.encode(text):
-            added, state = scorer.score(state, label)
-            score += added
-        return score + scorer.end(state)
-
-    assert total("the cat") > total("the dog") > total("the cow") > total("the czqt")
-    assert total("cat") == pytest.approx(scorer._weight * scorer._word("", "cat") + scorer._bonus)

@@ -13,6 +13,9 @@ from tiny_recipes import TINY_RECOGNIZER, Judge
 STAGES = ("prepare", "tokenize", "train", "generate", "score")
 SETTINGS = [
     "recipe=asr_english",
+    "labels=characters",
+    "init_from=''",
+    "timings_from=''",
     "data.train=[tones]",
     "data.valid=[tones]",
     "data.test=[tones]",

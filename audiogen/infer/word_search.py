@@ -1,0 +1,252 @@
+"""Finding the likeliest words in log-probabilities of phones, frame by frame, with a dictionary and word bigrams.
+
+Token passing over a tree of pronunciations (Young, Russell, Thornton 1989; Ney et al. 1992). A token stands at a phone
+of the tree and remembers the word before. In a frame it stays, if its phone or the blank is heard; or it goes on to a
+phone below; and where a word ends, also back to the root, paying for the word. Until then it has paid for the likeliest
+word it may still become. Of tokens that stand at one place after one word, the best is kept.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from audiogen.infer.ctc import Word
+from audiogen.infer.lexicon import ROOT, phone_tree
+from audiogen.text.bigrams import WordBigrams, read_bigrams
+from audiogen.text.lexicon import cmudict
+from audiogen.text.phones import PhoneInventory, from_arpabet, unstressed
+
+WORD_ENDS = 0.4
+"""Of the tokens kept, the share that may end a word in a frame."""
+
+
+@dataclass(frozen=True)
+class SearchWeights:
+    """How much words count.
+
+    Attributes:
+        words: Factor on the log-probabilities of words, against those of frames.
+        bonus: Added for every word, against the pull to few words.
+        blank: Taken off the log-probability of the blank, which CTC overrates: against the pull to few phones.
+    """
+
+    words: float = 1.0
+    bonus: float = 0.0
+    blank: float = 2.0
+
+
+class Vocabulary:
+    """Words, how they sound, and how likely they follow each other.
+
+    Args:
+        inventory: The phones that are heard, without stress.
+        bigrams: The words; all of them are in the dictionary.
+        weights: How much they count.
+    """
+
+    def __init__(self, inventory: PhoneInventory, bigrams: WordBigrams, weights: SearchWeights) -> None:
+        self.bigrams, self.weights, self.blank = bigrams, weights, len(inventory)
+        self.tree = phone_tree(_pronunciations(bigrams.words, inventory), np.log(bigrams.singles), self.blank)
+        # What a token pays at a node: the difference between the likeliest words at it and at its parent.
+        self.paid = weights.words * np.append(0.0, self.tree.best[1:])
+        parents = np.repeat(np.arange(len(self.paid)), self.tree.num_children)
+        self.price = np.append(0.0, self.paid[1:] - self.paid[parents])
+
+    @classmethod
+    def english(cls, inventory: PhoneInventory, described: Mapping[str, Any]) -> "Vocabulary":
+        """General English with the transcripts that `described` counts, as `audiogen.text.bigrams.count_words` does."""
+        bigrams = read_bigrams().mixed(described["counts"], described["pairs"])
+        return cls(inventory, bigrams, SearchWeights(**described["weights"]))
+
+
+@dataclass(eq=False)
+class Passed:
+    """A word that tokens have passed, and the one before it."""
+
+    before: "Passed | None"
+    word: int
+    start: int
+    end: int
+    confidence: float
+
+
+@dataclass
+class Tokens:
+    """Tokens, every array [N].
+
+    Attributes:
+        score: Log-probability of the frames and price of the words, less that of the best.
+        node: Where in the tree.
+        history: The word before, or the start of the text.
+        passed: The `Passed` of that word, or None.
+        start: First frame of the word that begins at the root.
+        end: Frame after the last one in which its newest phone was heard.
+        sound: Log-probability of the frames since `start`.
+        ends: Whether a word has ended in this very frame, which `passed` does not hold yet.
+    """
+
+    score: np.ndarray
+    node: np.ndarray
+    history: np.ndarray
+    passed: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    sound: np.ndarray
+    ends: np.ndarray
+
+    def __getitem__(self, rows: np.ndarray) -> "Tokens":
+        return Tokens(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    @classmethod
+    def cat(cls, parts: Sequence["Tokens"]) -> "Tokens":
+        """Tokens one after the other."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+
+class WordSearch:
+    """One search; it takes the frames of a recording in order, in parts of any length.
+
+    Args:
+        vocabulary: The words.
+        width: Tokens kept after each frame.
+        margin: Tokens that score so much less than the best are dropped.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, label_seconds: float, width: int = 400, margin: float = 40.0) -> None:
+        self._vocabulary, self._seconds, self._width, self._margin = vocabulary, label_seconds, width, margin
+        zero = np.zeros(1, int)
+        start = np.array([vocabulary.bigrams.start])
+        self._tokens = Tokens(np.zeros(1), zero + ROOT, start, np.array([None]), zero, zero, np.zeros(1), zero > 0)
+        self._frames = 0
+        self._settled: list[Passed] = []
+
+    def feed(self, log_probs: Tensor) -> None:
+        """Take the next frames [T, V + 1]."""
+        for frame in log_probs.double().numpy():
+            self._frame(frame)
+            self._frames += 1
+        self._settle()
+
+    def words(self, final: bool = False) -> list[Word]:
+        """The likeliest words so far; with `final`, only whole words count."""
+        tokens = self._tokens
+        ended = np.flatnonzero(tokens.node == ROOT)
+        candidates = ended if final and len(ended) else np.arange(len(tokens.node))
+        best = candidates[tokens.score[candidates].argmax()]
+        return [self._word(passed) for passed in self._settled + _chain(tokens.passed[best])]
+
+    def stable(self) -> int:
+        """How many of the first words later frames cannot change any more."""
+        return len(self._settled)
+
+    def _frame(self, heard: np.ndarray) -> None:
+        """One frame, log-probabilities [V + 1]."""
+        inside = self._best(Tokens.cat([self._stayed(heard), self._grown(heard)]), self._width)
+        ended = self._ended(inside)
+        self._tokens = self._best(Tokens.cat([inside, ended]), self._width)
+        for row in np.flatnonzero(self._tokens.ends):
+            self._pass_word(row)
+        self._tokens.score -= self._tokens.score[0]
+
+    def _best(self, tokens: Tokens, width: int) -> Tokens:
+        """The best `width` tokens, one for a place and history, the best first."""
+        likely = np.flatnonzero(tokens.score > tokens.score.max() - self._margin)
+        if len(likely) > 2 * width:
+            likely = likely[np.argpartition(-tokens.score[likely], 2 * width)[: 2 * width]]
+        order = likely[np.argsort(-tokens.score[likely], kind="stable")]
+        places = tokens.node[order] * (self._vocabulary.bigrams.start + 1) + tokens.history[order]
+        firsts = np.sort(np.unique(places, return_index=True)[1])
+        return tokens[order[firsts[:width]]]
+
+    def _stayed(self, heard: np.ndarray) -> Tokens:
+        """All tokens where they are: their phone goes on, or nothing is heard."""
+        tokens, blank = self._tokens, heard[-1] - self._vocabulary.weights.blank
+        phone = heard[self._vocabulary.tree.labels[tokens.node]]
+        goes_on = (phone >= blank) & (tokens.node != ROOT)
+        end = np.where(goes_on, self._frames + 1, tokens.end)
+        score = tokens.score + np.where(goes_on, phone, blank)
+        sound = tokens.sound + np.where(goes_on, phone, heard[-1])
+        return Tokens(score, tokens.node, tokens.history, tokens.passed, tokens.start, end, sound, tokens.ends)
+
+    def _grown(self, heard: np.ndarray) -> Tokens:
+        """Tokens that go on to one of the phones below."""
+        tree, tokens = self._vocabulary.tree, self._tokens
+        rows, children = _members(tree.first_child[tokens.node], tree.num_children[tokens.node])
+        gain = heard[tree.labels[children]]
+        score = tokens.score[rows] + gain + self._vocabulary.price[children]
+        tokens, first = tokens[rows], tokens.node[rows] == ROOT
+        start, sound = np.where(first, self._frames, tokens.start), np.where(first, 0.0, tokens.sound) + gain
+        end = np.full(len(rows), self._frames + 1)
+        return Tokens(score, children, tokens.history, tokens.passed, start, end, sound, tokens.ends)
+
+    def _ended(self, tokens: Tokens) -> Tokens:
+        """The best of the tokens that may end a word here, back at the root with that word as history."""
+        tree, weights = self._vocabulary.tree, self._vocabulary.weights
+        tokens = tokens[np.flatnonzero(tree.num_words[tokens.node])[: round(WORD_ENDS * self._width)]]
+        rows, places = _members(tree.first_word[tokens.node], tree.num_words[tokens.node])
+        words, refund, tokens = tree.words[places], self._vocabulary.paid[tokens.node[rows]], tokens[rows]
+        price = weights.words * self._vocabulary.bigrams.log_prob(tokens.history, words) + weights.bonus
+        root, ends = np.full(len(rows), ROOT), np.full(len(rows), True)
+        score = tokens.score - refund + price
+        return Tokens(score, root, words, tokens.passed, tokens.start, tokens.end, tokens.sound, ends)
+
+    def _pass_word(self, row: int) -> None:
+        """Note the word that the token in `row` has just ended."""
+        tokens = self._tokens
+        start, end = int(tokens.start[row]), int(tokens.end[row])
+        confidence = float(np.exp(tokens.sound[row] / (self._frames + 1 - start)))
+        tokens.passed[row] = Passed(tokens.passed[row], int(tokens.history[row]), start, end, confidence)
+        tokens.ends[row] = False
+
+    def _settle(self) -> None:
+        """Move words that all tokens share from their histories to the settled ones."""
+        histories = [_chain(passed) for passed in {id(passed): passed for passed in self._tokens.passed}.values()]
+        shared = 0
+        for words in zip(*histories, strict=False):
+            if any(passed is not words[0] for passed in words):
+                break
+            shared += 1
+        self._settled += histories[0][:shared]
+        for history in histories:
+            if len(history) > shared:
+                history[shared].before = None
+        if shared:
+            last = self._settled[-1]
+            self._tokens.passed[[passed is last for passed in self._tokens.passed]] = None
+
+    def _word(self, passed: Passed) -> Word:
+        text = self._vocabulary.bigrams.words[passed.word]
+        start, end = (round(frame * self._seconds, 3) for frame in (passed.start, passed.end))
+        return Word(text, start, end, round(passed.confidence, 3))
+
+
+def _members(first: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For groups of `counts` consecutive indices from `first` on: the group of each member, and the members."""
+    groups = np.repeat(np.arange(len(counts)), counts)
+    offsets = np.arange(len(groups)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return groups, first[groups] + offsets
+
+
+def _chain(passed: Passed | None) -> list[Passed]:
+    """The words up to this one, the first first."""
+    chain = []
+    while passed is not None:
+        chain.append(passed)
+        passed = passed.before
+    return chain[::-1]
+
+
+def _pronunciations(words: Sequence[str], inventory: PhoneInventory) -> list[tuple[int, tuple[int, ...]]]:
+    """(index, phones without stress) of every way the dictionary says the words."""
+    dictionary = cmudict()
+
+    @cache
+    def label(symbol: str) -> int:
+        return inventory.encode([unstressed(from_arpabet(symbol))])[0]
+
+    ways = ((index, tuple(map(label, way))) for index, word in enumerate(words) for way in dictionary.arpabet(word))
+    return list(dict.fromkeys(ways))
