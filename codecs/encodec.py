@@ -12,6 +12,7 @@ back until the seventh, on the way in and on the way out.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -41,16 +42,20 @@ class EncodecConfig:
             raise AudiogenError("time_norm needs sound in segments: use the codec 'encodec_segmented'")
 
 
+class StreamState(State):
+    """A state whose rows share one position in time."""
+
+    def reset(self, mask: Tensor) -> Self:
+        """Not possible: a stream does not start from zeros, for its first samples are mirrored or its segment begun."""
+        raise AudiogenError("a row of an EnCodec stream cannot be reset by itself; begin a new init_state")
+
+
 @dataclass
-class EncodecState(State):
+class EncodecState(StreamState):
     """Both directions of a stream."""
 
     encoder: SeanetState
     decoder: SeanetState
-
-    def reset(self, mask: Tensor) -> "EncodecState":
-        """Not possible: a stream's start is not a matter of zeros, for its first samples are mirrored."""
-        raise AudiogenError("a row of an EnCodec stream cannot be reset; cat a fresh init_state in its place")
 
 
 @register("codec", "encodec", EncodecConfig)

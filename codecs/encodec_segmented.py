@@ -12,10 +12,9 @@ from itertools import groupby
 import torch
 from torch import Tensor, nn
 
-from audiogen.codecs.encodec import EncodecCodec, EncodecConfig
+from audiogen.codecs.encodec import EncodecCodec, EncodecConfig, StreamState
 from audiogen.errors import AudiogenError
 from audiogen.nn.seanet import SeanetConfig
-from audiogen.nn.state import State
 from audiogen.protocols import AudioTokens
 from audiogen.registry import register
 
@@ -41,7 +40,7 @@ class SegmentedEncodecConfig(EncodecConfig):
 
 
 @dataclass
-class SegmentedState(State):
+class SegmentedState(StreamState):
     """Both directions of a stream.
 
     Attributes:

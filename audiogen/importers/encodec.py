@@ -130,6 +130,7 @@ def published(model: nn.Module) -> Tensors:
 def original(model: nn.Module) -> Tensors:
     """The weights of our codec as a state dict of the `encodec` package: for use there."""
     tensors: Tensors = {}
+    layers = _layers(model)
     for name, tensor in published(model).items():
         if match := re.fullmatch(r"quantizer\.layers\.(\d+)\.codebook\.embed", name):
             stem = f"quantizer.vq.layers.{match[1]}._codebook."
@@ -137,12 +138,11 @@ def original(model: nn.Module) -> Tensors:
             tensors |= {stem + key: value for key, value in usage.items()}
             tensors |= {stem + "embed": tensor, stem + "embed_avg": tensor.clone()}
             continue
-        side, number, rest = re.fullmatch(r"(encoder|decoder)\.layers\.(\d+)\.(.+)", name).groups()
-        layer = model.get_submodule(side).numbered()[int(number)]
-        kind = "convtr" if isinstance(layer, Upsample) else "conv"
+        prefix, rest = re.fullmatch(r"(\w+\.layers\.\d+\.)(.+)", name).groups()
+        kind = "convtr" if isinstance(layers[prefix], Upsample) else "conv"
         rest = re.sub(r"(^|\.)conv\.", rf"\1{kind}.{kind}.", rest)
         rest = re.sub(r"(^|\.)norm\.", rf"\1{kind}.norm.", rest)
-        name = f"{side}.model.{number}.{rest}"
+        name = prefix.replace("layers", "model") + rest
         if rest.endswith(f"{kind}.{kind}.weight") and not model.config.network.time_norm:
             tensors[f"{name}_g"] = tensor.flatten(1).norm(dim=1).view(-1, 1, 1)
             tensors[f"{name}_v"] = tensor
@@ -151,18 +151,28 @@ def original(model: nn.Module) -> Tensors:
     return tensors
 
 
+def _layers(model: nn.Module) -> dict[str, nn.Module]:
+    """Our layers by the canonical start of their names; an ELU before a layer takes a number there too."""
+    layers, encoder, decoder = {}, model.encoder, model.decoder
+    for side, ours in (("encoder", [*encoder.down, *encoder.tail]), ("decoder", [*decoder.head, *decoder.up])):
+        number = 0
+        for layer in ours:
+            number += getattr(layer, "activate", False)
+            layers[f"{side}.layers.{number}."] = layer
+            number += 1
+    return layers
+
+
 def _parts(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Every layer that has weights, with the canonical start of their names."""
-    for side in ("encoder", "decoder"):
-        for number, layer in model.get_submodule(side).numbered().items():
-            prefix = f"{side}.layers.{number}."
-            if not isinstance(layer, ResidualBlock):
-                yield prefix, layer
-                continue
-            yield f"{prefix}block.1.", layer.first
-            yield f"{prefix}block.3.", layer.second
-            if layer.shortcut is not None:
-                yield f"{prefix}shortcut.", layer.shortcut
+    """Every layer that has weights itself, with the canonical start of their names."""
+    for prefix, layer in _layers(model).items():
+        if not isinstance(layer, ResidualBlock):
+            yield prefix, layer
+            continue
+        yield f"{prefix}block.1.", layer.first
+        yield f"{prefix}block.3.", layer.second
+        if layer.shortcut is not None:
+            yield f"{prefix}shortcut.", layer.shortcut
 
 
 def _give(part: nn.Module) -> Tensors:

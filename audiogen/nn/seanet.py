@@ -141,10 +141,6 @@ class Encoder(nn.Module):
         latents, tail = self.tail(x, state.second, final)
         return latents, SeanetState(down, tail)
 
-    def numbered(self) -> dict[int, nn.Module]:
-        """The layers by the numbers they have in published checkpoints, where an ELU is a layer too."""
-        return _numbered([*self.down, *self.tail])
-
 
 class Decoder(nn.Module):
     """Latents [B, T, D] to wave [B, T · hop, C]: `head` along the frames, then `up` to the sample rate."""
@@ -171,10 +167,6 @@ class Decoder(nn.Module):
         x, head = self.head(latents, state.first, final)
         wave, up = self.up(x, state.second, final)
         return wave, SeanetState(head, up)
-
-    def numbered(self) -> dict[int, nn.Module]:
-        """The layers by the numbers they have in published checkpoints, where an ELU is a layer too."""
-        return _numbered([*self.head, *self.up])
 
 
 class Stack(nn.ModuleList):
@@ -418,15 +410,6 @@ def _products(x: Tensor, weight: Tensor, bias: Tensor, count: int, dilation: int
 
 def _residuals(config: SeanetConfig, width: int) -> list[nn.Module]:
     return [ResidualBlock(config, width, config.dilation_growth**depth) for depth in range(config.residual_layers)]
-
-
-def _numbered(layers: list[nn.Module]) -> dict[int, nn.Module]:
-    numbers, number = {}, 0
-    for layer in layers:
-        number += isinstance(layer, (Convolution, Upsample)) and layer.activate
-        numbers[number] = layer
-        number += 1
-    return numbers
 
 
 def _uniform(shape: tuple[int, ...], bound: float) -> nn.Parameter:
