@@ -230,6 +230,7 @@ def _linear(weights, w, x, x0, x_stride, inputs, out, out0, out_stride, outputs,
             from0 = x0 + row * x_stride
             from1, from2, from3 = from0 + x_stride, from0 + 2 * x_stride, from0 + 3 * x_stride
             for i in range(inputs):
+                prefetch(weights, start + (inputs + i) * PANEL)  # of the next panel
                 left, right = load(weights, start + i * PANEL), load(weights, start + i * PANEL + WIDTH)
                 value = spread(x, from0 + i)
                 a0, b0 = fma(left, value, a0), fma(right, value, b0)
