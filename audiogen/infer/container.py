@@ -66,7 +66,7 @@ def write_blocks(file: BinaryIO, codec: nn.Module, codebooks: int, blocks: Itera
     """Write the header and then each block as it comes; returns the bytes written."""
     name = codec.spec.name.encode("ascii")
     head = MAGIC + struct.pack("<B", len(name)) + name + fingerprint(codec) + struct.pack("<H", codebooks)
-    written, coder = _write_checked(file, head), _coder(codec, codebooks)
+    written, coder = _write_checked(file, head), codes_coder(codec, codebooks)
     for block in blocks:
         for codes, last in _within_limit(block):
             payload = coder.encode(codes.numpy()) if codes.shape[1] else b""
@@ -87,7 +87,7 @@ def read_blocks(file: BinaryIO, codec: nn.Module, name: str) -> Iterator[CodesBl
         AudiogenError: If it is no such file, if it is damaged or cut, or if it comes from another codec.
     """
     codebooks, hop_length = _read_head(file, codec, name), codec.spec.hop_length
-    coder = _coder(codec, codebooks)
+    coder = codes_coder(codec, codebooks)
     for number in range(1, 1 << 62):
         where = f"{name}, block {number}"
         head = _exactly(file, BLOCK_HEAD.size, where)
@@ -126,7 +126,8 @@ def _read_head(file: BinaryIO, codec: nn.Module, name: str) -> int:
     return codebooks
 
 
-def _coder(codec: nn.Module, codebooks: int) -> CodesCoder:
+def codes_coder(codec: nn.Module, codebooks: int) -> CodesCoder:
+    """What writes or reads one stream of the first `codebooks` codebooks of a codec."""
     vectors = code_vectors(codec)
     values = None if vectors is None else vectors.detach().float().cpu().numpy().astype(np.float32)
     return CodesCoder(codebooks, codec.spec.codebook_size, values)

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from audiogen import api
+from audiogen.infer.container import codes_coder
 from audiogen.metrics.audio import opus, quality
 from audiogen.metrics.tables import Row, Table
 from audiogen.metrics.text import mean
-from audiogen.protocols import CodecSpec
 from audiogen.score.clips import corpus_clips, progress
 
 UNITS = {"bit rate": "kbit/s", "PESQ-WB": "", "STOI": "", "mel distance": "dB"}
@@ -48,20 +48,20 @@ def codec_table(rows: Sequence[dict[str, Row]], note: str) -> Table:
 
 @torch.inference_mode()
 def clip_figures(codec: nn.Module, wave: Tensor) -> dict[str, Row]:
-    """System → figures, for one clip [1, N] at the codec's rate: ours at 2, 4 and 8 codebooks, Opus at three rates."""
+    """System → figures, for one clip [1, N] at the codec's rate: ours at 2, 4 and 8 codebooks, Opus at three rates.
+
+    Bit rates are what the entropy-coded codes and Opus's packets take, without containers.
+    """
     spec, figures = codec.spec, {}
     tokens = codec.encode(wave[None])
+    seconds = wave.shape[-1] / spec.sample_rate
     for used in (used for used in CODEBOOKS if used <= spec.num_codebooks):
-        decoded = codec.decode(dataclasses.replace(tokens, codes=tokens.codes[:, :used]))[0, :, : wave.shape[-1]]
-        rate = bit_rate(spec, used)
-        figures[f"ours, {rate:g} kbit/s"] = {"bit rate": rate, **quality(wave, decoded, spec.sample_rate)}
+        codes = tokens.codes[:, :used]
+        decoded = codec.decode(dataclasses.replace(tokens, codes=codes))[0, :, : wave.shape[-1]]
+        rate = 8 * len(codes_coder(codec, used).encode(codes[0].numpy())) / seconds / 1000
+        figures[f"ours, {used} codebooks"] = {"bit rate": rate, **quality(wave, decoded, spec.sample_rate)}
     for target in OPUS_RATES:
         coded = opus(wave, spec.sample_rate, target)
         rate = coded.bits_per_second / 1000
         figures[f"Opus at {target // 1000}"] = {"bit rate": rate, **quality(wave, coded.wave, spec.sample_rate)}
     return figures
-
-
-def bit_rate(spec: CodecSpec, codebooks: int) -> float:
-    """Kilobits a second of so many codebooks."""
-    return float(spec.frame_rate * codebooks) * (spec.codebook_size - 1).bit_length() / 1000

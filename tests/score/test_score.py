@@ -53,7 +53,8 @@ def test_a_codec_is_scored_beside_opus(corpus, tmp_path, tiny_codec_bundle):
     table = score_codec("tiny-codec", corpus, str(tmp_path / "data"), limit=1)
     assert [row["name"] for row in table.rows][-3:] == ["Opus at 6", "Opus at 9", "Opus at 12"]
     assert all(row["PESQ-WB"] >= 1 and row["mel distance"] > 0 for row in table.rows)
-    assert table.rows[0]["bit rate"] == 0.75  # 2 codebooks of 32 at 75 Hz
+    assert table.rows[0]["name"] == "ours, 2 codebooks"
+    assert 0.2 < table.rows[0]["bit rate"] < 0.85  # 2 codebooks of 32 at 75 Hz are 0.75 before entropy coding
 
 
 def test_a_recogniser_is_scored_beside_the_outside_one(corpus, tmp_path, tiny_recognizer_bundle):
