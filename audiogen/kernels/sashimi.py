@@ -15,12 +15,11 @@ from torch import Tensor, nn
 
 from audiogen.errors import AudiogenError
 from audiogen.kernels.lanes import WIDTH
-from audiogen.kernels.sashimi_step import PANEL, Sizes, draw, feed
-from audiogen.models.sashimi import SSMS, Sashimi, SashimiState, SSMBlock, Tier
+from audiogen.kernels.sashimi_step import LINE, PANEL, Sizes, draw, feed
+from audiogen.models.sashimi import SSMS, Sashimi, SashimiState, ScalarNorm, SSMBlock, Tier
 from audiogen.nn.ssm import SSMState
 from audiogen.nn.state import State
 
-LINE = 16  # float32 in a line of the cache
 TINY = 1e-20  # in place of a coefficient of 0 where it is the unit of a state
 
 
@@ -201,7 +200,8 @@ class _Packing:
         else:
             feedback = (-2 * system.v * unit).detach()
             coefficients = (system.a, system.b / unit, 2 * system.c * unit, feedback)
-        start = self.put(torch.stack([block.ssm_norm.weight, block.ssm_norm.bias, block.ssm.d]))
+        start = self._norms(block)
+        self.put(torch.stack([*_affine(block.ssm_norm, dim), block.ssm.d]))
         lanes = torch.view_as_real(torch.stack(coefficients)).unflatten(1, (-1, WIDTH))  # [k, tile, lane, pair, re/im]
         self.put(lanes.permute(1, 3, 0, 4, 2))
         mix = block.mix[0] if isinstance(block.mix, nn.Sequential) else block.mix
@@ -211,8 +211,23 @@ class _Packing:
         memory = self.remember(dim * (2 * pairs + (0 if feedback is None else 1)))
         return _PackedBlock(dim, start, memory, unit, feedback)
 
+    def _norms(self, block: SSMBlock) -> int:
+        """Shift and epsilon of both norms of a block, alone in a line of the cache."""
+        line = torch.zeros(LINE)
+        for i, norm in enumerate((block.ssm_norm, block.norm)):
+            line[2 * i] = norm.shift.detach() if isinstance(norm, ScalarNorm) else 0
+            line[2 * i + 1] = norm.eps
+        return self.put(line)
 
-def _without_gains(norm: nn.LayerNorm, linear: nn.Linear) -> tuple[Tensor, Tensor]:
+
+def _affine(norm: nn.LayerNorm | ScalarNorm, dim: int) -> tuple[Tensor, Tensor]:
+    """Gain and bias [D] after the scaling."""
+    if isinstance(norm, ScalarNorm):
+        return norm.gain.expand(dim), torch.zeros(dim)
+    return norm.weight, norm.bias
+
+
+def _without_gains(norm: nn.LayerNorm | ScalarNorm, linear: nn.Linear) -> tuple[Tensor, Tensor]:
     """Weight and bias of `linear` after `norm`, for what is only normalised."""
-    weight = linear.weight.double()
-    return weight * norm.weight.double(), linear.bias.double() + weight @ norm.bias.double()
+    weight, (gain, bias) = linear.weight.double(), _affine(norm, linear.in_features)
+    return weight * gain.double(), linear.bias.double() + weight @ bias.double()

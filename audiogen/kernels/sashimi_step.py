@@ -28,7 +28,8 @@ from audiogen.kernels.lanes import (
 )
 
 PANEL = 2 * WIDTH  # outputs of a linear layer that are summed up at once
-EPSILON = 1e-5  # of the norms
+EPSILON = 1e-5  # of the last norm
+LINE = 16  # float32 in a line of the cache
 HALVINGS = 30  # of the threshold for top-p: to 1e-9 of the largest chance
 
 # Columns of the table of tiers; its last row is the centre, of which only the width and the blocks count.
@@ -86,10 +87,10 @@ def _block(net, block, x, x0, streams, normed, hidden):
     """A block on activations [rows, dim] at `x0`, in place."""
     weights, _, _, sizes = net
     memory, stride, rows = streams
-    dim, w, m0 = block[0], block[1], block[2]
-    inner = sizes.feedforward * dim
+    dim, norms, m0 = block[0], block[1], block[2]
+    w, inner = norms + LINE, sizes.feedforward * dim
     for row in range(rows):
-        _normalize(x, x0 + row * dim, dim, normed, row * dim)
+        _normalize(x, x0 + row * dim, dim, normed, row * dim, weights[norms], weights[norms + 1])
     if sizes.s4:
         w = _s4(weights, w, normed, normed, memory, m0, stride, rows, dim, sizes.pairs)
     else:
@@ -104,7 +105,7 @@ def _block(net, block, x, x0, streams, normed, hidden):
     else:
         w = _linear(weights, w, normed, 0, dim, dim, x, x0, dim, dim, rows, True)
     for row in range(rows):
-        _normalize(x, x0 + row * dim, dim, normed, row * dim)
+        _normalize(x, x0 + row * dim, dim, normed, row * dim, weights[norms + 2], weights[norms + 3])
     w = _linear(weights, w, normed, 0, dim, dim, hidden, 0, inner, inner, rows, False)
     for i in range(0, rows * inner, WIDTH):
         store(hidden, i, gelu(load(hidden, i)))
@@ -171,7 +172,7 @@ def _sample(net, streams, index, codes, t, scratch, logits, to, to_stride):
         _add(x, here, skips, outer * kept + (sizes.layers * room if sizes.unet else 0), rows * dim)
         _stack(net, tiers[outer, UP_BLOCKS], x, here, streams, scratch, outer * kept, sizes.unet)
     for row in range(rows):
-        _normalize(x, row * width, width, normed, row * width)
+        _normalize(x, row * width, width, normed, row * width, np.float32(0), np.float32(EPSILON))
     _linear(weights, sizes.head, normed, 0, width, width, logits, to, to_stride, sizes.levels, rows, False)
 
 
@@ -201,8 +202,8 @@ def _scratch(net, rows):
 
 
 @njit
-def _normalize(x, x0, dim, out, out0):
-    """Zero mean and unit variance."""
+def _normalize(x, x0, dim, out, out0, shift, eps):
+    """Zero mean, then `shift`, and unit variance."""
     summed = splat(0.0)
     for i in range(0, dim, WIDTH):
         summed = summed + load(x, x0 + i)
@@ -211,7 +212,8 @@ def _normalize(x, x0, dim, out, out0):
     for i in range(0, dim, WIDTH):
         centred = load(x, x0 + i) - mean
         squares = fma(centred, centred, squares)
-    scale = splat(np.float32(1 / np.sqrt(total(squares) / dim + EPSILON)))
+    scale = splat(np.float32(1 / np.sqrt(total(squares) / dim + eps)))
+    mean = mean - splat(shift)
     for i in range(0, dim, WIDTH):
         store(out, out0 + i, (load(x, x0 + i) - mean) * scale)
 

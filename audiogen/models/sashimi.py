@@ -41,6 +41,8 @@ class SashimiConfig:
         tied: Whether the channels of a block share A and B.
         glu: Whether the state space's output passes a gated linear unit instead of a linear layer.
         unet: Whether there are blocks on the way down too, each joined to its like on the way up.
+        scalar_norm: Whether the blocks' norms have one gain and one shift for all channels, as in the checkpoints
+            published with the paper.
         classes: Labels that sound can be asked for by; 0 for none.
         dropout: Chance that an element of a residual branch is dropped in training.
     """
@@ -56,6 +58,7 @@ class SashimiConfig:
     tied: bool = True
     glu: bool = False
     unet: bool = False
+    scalar_norm: bool = False
     classes: int = 0
     dropout: float = 0.0
 
@@ -244,10 +247,11 @@ class SSMBlock(nn.Module):
 
     def __init__(self, config: SashimiConfig, dim: int) -> None:
         super().__init__()
-        self.ssm_norm = nn.LayerNorm(dim)
+        norm = ScalarNorm if config.scalar_norm else nn.LayerNorm
+        self.ssm_norm = norm(dim)
         self.ssm = SSMS[config.ssm](dim, config.state_size, config.tied)
         self.mix = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GLU()) if config.glu else nn.Linear(dim, dim)
-        self.norm = nn.LayerNorm(dim)
+        self.norm = norm(dim)
         self.expand = nn.Linear(dim, config.feedforward * dim)
         self.contract = nn.Linear(config.feedforward * dim, dim)
         self.dropout = nn.Dropout(config.dropout)
@@ -261,6 +265,22 @@ class SSMBlock(nn.Module):
         y, state = self.ssm(self.ssm_norm(x), state)
         x = x + self.dropout(self.mix(F.gelu(y)))
         return x + self.dropout(self.contract(F.gelu(self.expand(self.norm(x))))), state
+
+
+class ScalarNorm(nn.Module):
+    """Layer norm with a single gain, and a single shift that is added before the scaling: s (x − mean + m) / std."""
+
+    eps = 0.0
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(()))
+        self.shift = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [..., D] to the same shape."""
+        std, mean = torch.std_mean(x, dim=-1, correction=0, keepdim=True)
+        return self.gain / std * (x - mean + self.shift)
 
 
 class MambaBlock(nn.Module):

@@ -16,7 +16,7 @@ KINDS = [
     {"ssm": "s4d"},
     {"ssm": "s4", "unet": True, "glu": True},
     {"ssm": "s4d", "unet": True, "tied": False, "feedforward": 1},
-    {"ssm": "s4", "pools": [2], "classes": 3, "expand": 3},
+    {"ssm": "s4", "pools": [2], "classes": 3, "expand": 3, "scalar_norm": True},
 ]
 
 
@@ -26,6 +26,8 @@ def perturbed(layers=2, state_size=16, **options):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1 + 0.1 * torch.randn_like(parameter))
+            if parameter.dim() == 0:
+                parameter.add_(0.1)
     return model
 
 

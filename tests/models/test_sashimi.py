@@ -27,6 +27,12 @@ def test_sizes_are_the_papers(layers, options, millions):
     assert sum(parameter.numel() for parameter in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.01)
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_with_scalar_norms_the_size_is_exactly_the_papers(layers):
+    model = Sashimi(SashimiConfig(SPEC, layers=layers, scalar_norm=True))
+    assert sum(parameter.numel() for parameter in model.parameters()) == 462_028 * layers + 363_136
+
+
 @pytest.mark.parametrize(("ssm", "unet"), KINDS)
 @torch.inference_mode()
 def test_a_stream_in_any_pieces_is_the_whole(ssm, unet):
