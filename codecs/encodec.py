@@ -96,7 +96,7 @@ class EncodecCodec(nn.Module):
                 [self.encode(row[None, :, :length], None, codebooks) for row, length in zip(wave, lengths, strict=True)]
             )
         wave = wave if lengths is None else wave[..., : int(lengths[0])]
-        tokens = self._encode_even(wave, codebooks)
+        tokens, _ = self.encode_step(wave, self.init_state(len(wave)), final=True, codebooks=codebooks)
         tokens.num_samples = torch.full((len(wave),), wave.shape[-1])
         return tokens
 
@@ -105,7 +105,7 @@ class EncodecCodec(nn.Module):
         if len(set(tokens.lengths.tolist())) > 1:
             return padded([self.decode(row) for row in rows_of(tokens)])
         tokens = replace(tokens, codes=tokens.codes[..., : int(tokens.lengths[0])])
-        wave = self._decode_even(tokens)
+        wave, _ = self.decode_step(tokens, self.init_state(len(tokens.codes)), final=True)
         return wave if tokens.num_samples is None else wave[..., : int(tokens.num_samples.max())]
 
     def init_state(self, batch_size: int = 1) -> EncodecState:
@@ -116,30 +116,19 @@ class EncodecCodec(nn.Module):
         self, wave: Tensor, state: EncodecState, final: bool = False, codebooks: int | None = None
     ) -> tuple[AudioTokens, EncodecState]:
         """Encode the next samples [B, C, n]; `final` completes the last frame."""
-        latents, encoder = self.encoder(self._channels_last(wave), state.encoder, final)
-        return self._quantized(latents, codebooks), EncodecState(encoder, state.decoder)
+        encoder, latents = state.encoder, []
+        for block, last in _blocks(self._channels_last(wave), BLOCK_FRAMES * self.spec.hop_length):
+            part, encoder = self.encoder(block, encoder, final and last)
+            latents.append(part)
+        return self._quantized(torch.cat(latents, dim=1), codebooks), EncodecState(encoder, state.decoder)
 
     def decode_step(self, tokens: AudioTokens, state: EncodecState, final: bool = False) -> tuple[Tensor, EncodecState]:
         """Decode the next frames; `final` also gives the samples that were held back."""
-        wave, decoder = self.decoder(self.quantizer.decode(tokens.codes), state.decoder, final)
-        return wave.transpose(1, 2), EncodecState(state.encoder, decoder)
-
-    def _encode_even(self, wave: Tensor, codebooks: int | None) -> AudioTokens:
-        """Tokens of wave [B, C, N], all of it true."""
-        state, latents = self.encoder.init_state(len(wave)), []
-        for block, final in _blocks(self._channels_last(wave), BLOCK_FRAMES * self.spec.hop_length):
-            part, state = self.encoder(block, state, final)
-            latents.append(part)
-        return self._quantized(torch.cat(latents, dim=1), codebooks)
-
-    def _decode_even(self, tokens: AudioTokens) -> Tensor:
-        """The wave of codes [B, k, T], all of them true."""
-        latents = self.quantizer.decode(tokens.codes)
-        state, waves = self.decoder.init_state(len(latents)), []
-        for block, final in _blocks(latents, BLOCK_FRAMES):
-            part, state = self.decoder(block, state, final)
+        decoder, waves = state.decoder, []
+        for block, last in _blocks(self.quantizer.decode(tokens.codes), BLOCK_FRAMES):
+            part, decoder = self.decoder(block, decoder, final and last)
             waves.append(part)
-        return torch.cat(waves, dim=1).transpose(1, 2)
+        return torch.cat(waves, dim=1).transpose(1, 2), EncodecState(state.encoder, decoder)
 
     def _channels_last(self, wave: Tensor) -> Tensor:
         if wave.shape[1] not in (1, self.spec.channels):
@@ -151,7 +140,7 @@ class EncodecCodec(nn.Module):
         used = self.spec.num_codebooks if codebooks is None else codebooks
         if not 1 <= used <= self.spec.num_codebooks:
             raise AudiogenError(f"{used} codebooks asked for; this codec has 1 to {self.spec.num_codebooks}")
-        return AudioTokens.from_codes(self.spec, self.quantizer(latents, used).codes)
+        return AudioTokens.from_codes(self.spec, self.quantizer.encode(latents, used=used))
 
 
 def joined(rows: list[AudioTokens]) -> AudioTokens:

@@ -112,12 +112,6 @@ class SegmentedEncodecCodec(EncodecCodec):
             waves.append(wave)
         return torch.cat(waves, dim=1).transpose(1, 2), state
 
-    def _encode_even(self, wave: Tensor, codebooks: int | None) -> AudioTokens:
-        return self.encode_step(wave, self.init_state(len(wave)), final=True, codebooks=codebooks)[0]
-
-    def _decode_even(self, tokens: AudioTokens) -> Tensor:
-        return self.decode_step(tokens, self.init_state(len(tokens.codes)), final=True)[0]
-
     def _latents(self, segments: list[Tensor]) -> list[Tensor]:
         """Latents of segments [B, n, C] of one length."""
         batch = len(segments[0])

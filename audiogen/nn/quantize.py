@@ -52,9 +52,13 @@ class ResidualVectorQuantizer(nn.Module):
             self._norms = vectors, vectors._version, 0.5 * vectors.square().sum(-1)
         return self._norms[2]
 
-    def encode(self, x: Tensor, merge: int = 1) -> Tensor:
-        """x [B, T, D] to codes [B, K, T]; with `merge` > 1 the first codebook is constant over groups of frames."""
-        return torch.stack([index for _, index, _ in self._layers(x, len(self.vectors), merge)], dim=1)
+    def encode(self, x: Tensor, merge: int = 1, used: int | None = None) -> Tensor:
+        """x [B, T, D] to codes [B, K, T]; with `merge` > 1 the first codebook is constant over groups of frames.
+
+        Only the first `used` codebooks are searched, all if None.
+        """
+        used = len(self.vectors) if used is None else used
+        return torch.stack([index for _, index, _ in self._layers(x, used, merge)], dim=1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes [B, k, T] of the first k ≤ K codebooks to vectors [B, T, D]."""
