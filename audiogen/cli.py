@@ -184,6 +184,17 @@ audiogen codec encode speech.wav speech.agc --model my-encodec
     encodec.add_argument("target", metavar="FOLDER", help="the folder of the model, which must not exist yet")
     encodec.add_argument("--codebooks", type=int, metavar="K", help="keep the first K codebooks only (default: all)")
     encodec.set_defaults(command="import_encodec")
+    sq_codec = _command(
+        layouts,
+        "sq_codec",
+        "import an SQ-Codec, SimpleSpeech's",
+        "audiogen import sq_codec 16k_32dim_5/ckpt.pth config.yaml my-sq-codec",
+    )
+    sq_codec.add_argument("source", metavar="CHECKPOINT", help="a file of tensors with 'codec_model'")
+    sq_codec.add_argument("settings", metavar="YAML", help="its configuration, with 'generator.config'")
+    sq_codec.add_argument("target", metavar="FOLDER", help="the folder of the model, which must not exist yet")
+    sq_codec.add_argument("--levels", type=int, metavar="S", help="S, where no name such as 32dim_5 tells it")
+    sq_codec.set_defaults(command="import_sq_codec")
 
 
 def _add_demo(commands: Any) -> None:

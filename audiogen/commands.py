@@ -120,6 +120,13 @@ def import_encodec(options: argparse.Namespace) -> None:
     _import(options.target, lambda: read(options.source, options.codebooks))
 
 
+def import_sq_codec(options: argparse.Namespace) -> None:
+    """Write a published SQ-Codec as a bundle."""
+    from audiogen.importers.sq_codec import read
+
+    _import(options.target, lambda: read(options.source, options.settings, options.levels))
+
+
 def demo(options: argparse.Namespace) -> None:
     """Speak, hear it back, leave the files and print the figures."""
     _one_thread_a_worker()
