@@ -1,7 +1,9 @@
 """EnCodec: equal to the published implementations in codes and wave, and in a stream to the whole."""
 
 import json
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,8 +12,10 @@ from audiogen import audio
 from audiogen.api import load
 from audiogen.checkpoint import save_bundle
 from audiogen.cli import main
+from audiogen.codecs import encodec
 from audiogen.errors import AudiogenError
 from audiogen.importers import encodec as importer
+from audiogen.nn.seanet import Decoder, Encoder, SeanetConfig
 from audiogen.protocols import AudioTokens, Codec
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -82,8 +86,13 @@ def pair(request, tmp_path_factory):
         model.load_state_dict({name: tensor.half() for name, tensor in model.state_dict().items()})
     codec = ours(model.state_dict(), rate, tmp_path_factory.mktemp("encodec"))
     patch.undo()
+    return model, codec
+
+
+@pytest.fixture(autouse=True)
+def inference():
     with torch.inference_mode():
-        yield model, codec
+        yield
 
 
 def wave_of(codec, samples, rows=1, seed=0):
@@ -166,11 +175,14 @@ def test_streamed_equals_whole_on_ragged_chunks(pair, seed):
     torch.testing.assert_close(heard[..., :total], codec.decode(whole), atol=1e-6, rtol=0)
 
 
-def test_a_whole_longer_than_a_block_equals_one_step(pair):
+def test_blocks_do_not_change_a_whole(pair, monkeypatch):
     _, codec = pair
-    wave = wave_of(codec, 60 * codec.spec.hop_length + 7)
-    tokens, _ = codec.encode_step(wave, codec.init_state(), final=True)
-    assert torch.equal(tokens.codes, codec.encode(wave).codes)
+    wave = wave_of(codec, 20 * codec.spec.hop_length + 7)
+    before = codec.encode(wave)
+    heard = codec.decode(before)
+    monkeypatch.setattr(encodec, "BLOCK_FRAMES", 9)
+    assert torch.equal(codec.encode(wave).codes, before.codes)
+    torch.testing.assert_close(codec.decode(before), heard, atol=1e-6, rtol=0)
 
 
 def test_an_empty_stream_gives_nothing(pair):
@@ -215,9 +227,8 @@ def test_what_a_codec_cannot_take_is_refused(pair):
             codec.decode(AudioTokens.from_codes(codec.spec, torch.zeros(1, 16, 3, dtype=torch.long)))
         mono = codec.encode(torch.full((1, 1, 400), 0.1))
         assert torch.equal(mono.codes, codec.encode(torch.full((1, 2, 400), 0.1)).codes)
-    else:
-        with pytest.raises(AudiogenError, match="reset"):
-            codec.init_state(2).reset(torch.tensor([True, False]))
+    with pytest.raises(AudiogenError, match="reset"):
+        codec.init_state(2).reset(torch.tensor([True, False]))
 
 
 @pytest.mark.parametrize("rate", [24_000, 32_000, 48_000])
@@ -234,19 +245,16 @@ def test_codes_and_wave_equal_those_of_transformers(rate, tmp_path):
     randomise(model, [layer.codebook for layer in model.quantizer.layers])
     model.save_pretrained(tmp_path)
     codec = importer.read(str(tmp_path)).model
-    with torch.inference_mode():
-        for samples in (777, 4790):
-            for kbps in KBPS[rate]:
-                wave = wave_of(codec, samples)
-                coded = model.encode(wave, bandwidth=kbps)
-                cut = coded.last_frame_pad_length
-                codes = torch.cat(list(coded.audio_codes), -1)
-                tokens = codec.encode(wave, codebooks=codec.codebooks_at(kbps))
-                assert torch.equal(tokens.codes, codes[..., : codes.shape[-1] - cut])
-                expected = model.decode(coded.audio_codes, coded.audio_scales, last_frame_pad_length=cut)
-                torch.testing.assert_close(
-                    codec.decode(tokens), expected.audio_values[..., :samples], atol=1e-5, rtol=0
-                )
+    for samples in (777, 4790):
+        for kbps in KBPS[rate]:
+            wave = wave_of(codec, samples)
+            coded = model.encode(wave, bandwidth=kbps)
+            cut = coded.last_frame_pad_length
+            codes = torch.cat(list(coded.audio_codes), -1)
+            tokens = codec.encode(wave, codebooks=codec.codebooks_at(kbps))
+            assert torch.equal(tokens.codes, codes[..., : codes.shape[-1] - cut])
+            expected = model.decode(coded.audio_codes, coded.audio_scales, last_frame_pad_length=cut)
+            torch.testing.assert_close(codec.decode(tokens), expected.audio_values[..., :samples], atol=1e-5, rtol=0)
 
 
 @pytest.fixture
@@ -309,9 +317,53 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path, published):
             importer.read(str(source))
 
 
+def test_names_are_fetched_from_the_hub(published, tmp_path, monkeypatch):
+    fetched, snapshot = [], tmp_path / "snapshot"
+    snapshot.mkdir()
+    published.rename(snapshot / "compression_state_dict.bin")
+    hub = SimpleNamespace(snapshot_download=lambda name, allow_patterns: fetched.append(name) or str(snapshot))
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    torch.save({"pretrained": "someone/encodec", "exported": True, "version": "1"}, tmp_path / "pointer.bin")
+    assert importer.read(str(tmp_path / "pointer.bin"), codebooks=1).model.spec.num_codebooks == 1
+    assert fetched == ["someone/encodec"]
+
+
+def test_without_a_network_the_hub_is_a_plain_error(monkeypatch):
+    def offline(name, allow_patterns):
+        raise OSError("no network")
+
+    monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(snapshot_download=offline))
+    with pytest.raises(AudiogenError, match=r"someone/encodec cannot be fetched .* no network"):
+        importer.read("someone/encodec")
+
+
 def test_a_bundle_loads_as_it_was_saved(published, tmp_path):
     bundle = importer.read(str(published), codebooks=4)
     save_bundle(tmp_path / "bundle", bundle)
     codec = load(tmp_path / "bundle").codec
     wave = wave_of(codec, 2000)
     assert torch.equal(codec.encode(wave).codes, bundle.model.encode(wave).codes)
+
+
+def test_sessions_batched_equal_sessions_alone(pair):
+    _, codec = pair
+    waves = [wave_of(codec, 2600, seed=seed) for seed in (1, 2)]
+    begun = [codec.encode_step(wave[..., :2400], codec.init_state()) for wave in waves]
+    states = [state for _, state in begun]
+    joined, _ = codec.encode_step(torch.cat(waves)[..., 2400:], type(states[0]).cat(states), final=True)
+    for row, (wave, state) in enumerate(zip(waves, states, strict=True)):
+        alone, _ = codec.encode_step(wave[..., 2400:], state, final=True)
+        assert torch.equal(joined.codes[row], alone.codes[0])
+
+
+@pytest.mark.parametrize("time_norm", [False, True])
+def test_gradients_reach_every_weight(time_norm):
+    with torch.inference_mode(False):
+        config = SeanetConfig(filters=2, latent_dim=4, causal=not time_norm, time_norm=time_norm)
+        encoder, decoder = Encoder(config), Decoder(config)
+        latents, _ = encoder(torch.randn(1, 3000, 1), encoder.init_state(1), final=True)
+        wave, _ = decoder(latents, decoder.init_state(1), final=True)
+        wave.square().sum().backward()
+        for name, parameter in [*encoder.named_parameters(), *decoder.named_parameters()]:
+            assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+            assert parameter.grad.abs().max() > 0, name
