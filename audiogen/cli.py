@@ -195,6 +195,20 @@ audiogen codec encode speech.wav speech.agc --model my-encodec
     sq_codec.add_argument("target", metavar="FOLDER", help="the folder of the model, which must not exist yet")
     sq_codec.add_argument("--levels", type=int, metavar="S", help="S, where no name such as 32dim_5 tells it")
     sq_codec.set_defaults(command="import_sq_codec")
+    sashimi = _command(
+        layouts,
+        "sashimi",
+        "import a SaShiMi, of state-spaces/s4 or simple-sashimi",
+        """
+audiogen import sashimi checkpoints/sashimi_sc09.pt my-digits
+audiogen import sashimi sashimi_beethoven.pt my-sonatas --law linear
+""",
+    )
+    sashimi.add_argument("source", metavar="CHECKPOINT", help="a file of tensors, with the embedding and the head")
+    sashimi.add_argument("target", metavar="FOLDER", help="the folder of the model, which must not exist yet")
+    sashimi.add_argument("--rate", type=int, default=16_000, metavar="HZ", help="samples a second (default: 16000)")
+    sashimi.add_argument("--law", default="mu", metavar="LAW", help="how sound was quantised: mu (default) or linear")
+    sashimi.set_defaults(command="import_sashimi")
 
 
 def _add_demo(commands: Any) -> None:

@@ -127,6 +127,13 @@ def import_sq_codec(options: argparse.Namespace) -> None:
     _import(options.target, lambda: read(options.source, options.settings, options.levels))
 
 
+def import_sashimi(options: argparse.Namespace) -> None:
+    """Write a published SaShiMi as a bundle."""
+    from audiogen.importers.sashimi import read
+
+    _import(options.target, lambda: read(options.source, options.rate, options.law))
+
+
 def demo(options: argparse.Namespace) -> None:
     """Speak, hear it back, leave the files and print the figures."""
     _one_thread_a_worker()

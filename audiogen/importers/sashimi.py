@@ -52,9 +52,9 @@ def read(source: str | Path, sample_rate: int = 16_000, law: str = "mu") -> Bund
     Raises:
         AudiogenError: If the file cannot be read or is no SaShiMi that we can build.
     """
-    pcm = PcmConfig(sample_rate, law=law)
+    pcm, tensors = PcmConfig(sample_rate, law=law), _open(Path(source))
     try:
-        model = build(_open(Path(source)), pcm)
+        model = build(tensors, pcm)
     except (KeyError, IndexError, ValueError) as error:
         raise AudiogenError(f"{source} is no SaShiMi checkpoint: {error}") from None
     training = {"imported from": str(source)}

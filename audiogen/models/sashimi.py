@@ -279,8 +279,8 @@ class ScalarNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., D] to the same shape."""
-        std, mean = torch.std_mean(x, dim=-1, correction=0, keepdim=True)
-        return self.gain / std * (x - mean + self.shift)
+        centred = x - x.mean(-1, keepdim=True)
+        return self.gain * (centred + self.shift) / centred.square().mean(-1, keepdim=True).sqrt()
 
 
 class MambaBlock(nn.Module):
