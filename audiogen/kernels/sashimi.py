@@ -66,12 +66,14 @@ class FusedSashimi:
         self._stride = LINE * (-(-packing.memory // LINE) | 1)
         self._period = int(np.prod(config.pools))
 
+    @torch.no_grad()
     def init_state(self, batch_size: int = 1, labels: Tensor | None = None) -> FusedState:
         """Streams that have seen nothing; see `Sashimi.init_state`."""
         memory = self._memory(batch_size)
         memory[:, : self.config.dim] = self._model.init_state(batch_size, labels).label
         return FusedState(memory, 0)
 
+    @torch.no_grad()
     def resume(self, state: SashimiState, length: int) -> FusedState:
         """A stream of the plain model that has seen `length` codes, to go on here."""
         memory = self._memory(len(state.label))
@@ -90,6 +92,7 @@ class FusedSashimi:
 
     def step(self, codes: Tensor, state: FusedState) -> tuple[Tensor, FusedState]:
         """Logits [B, n, V] of what follows each of the next codes [B, n]; `state` is written over."""
+        self._check(codes)
         logits = torch.empty(*codes.shape, self.config.codec.codebook_size)
         memory = state.memory.numpy()
         feed(self._net, memory.ravel(), memory.shape, state.phase, codes.contiguous().numpy(), logits.numpy().ravel())
@@ -110,11 +113,18 @@ class FusedSashimi:
         Returns:
             Codes [B, n]; the log-likelihood [B] of them all, at temperature 1; the state.
         """
+        self._check(last)
         codes = torch.cat([last[:, None], torch.empty(uniforms.shape, dtype=torch.long)], dim=1)
         likelihood, memory = torch.zeros(len(last), dtype=torch.float64), state.memory.numpy()
         options = (state.phase, uniforms.contiguous().numpy(), temperature, top_p)
         draw(self._net, memory.ravel(), memory.shape, *options, codes.numpy(), likelihood.numpy())
         return codes[:, 1:], likelihood, FusedState(state.memory, (state.phase + uniforms.shape[1]) % self._period)
+
+    def _check(self, codes: Tensor) -> None:
+        """Compiled code would read whatever lies at the place of a code that does not exist."""
+        levels = self.config.codec.codebook_size
+        if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < levels:
+            raise AudiogenError(f"codes must be from 0 to {levels - 1}, got {int(codes.min())} to {int(codes.max())}")
 
     def _memory(self, batch_size: int) -> Tensor:
         """Zeros [B, M]; numpy asks for large pages, which spare a stream the search for its memory."""

@@ -120,6 +120,17 @@ def test_sessions_can_be_joined_at_the_same_phase_only():
         FusedState.cat([states[0], fused.init_state(1)])
 
 
-def test_odd_widths_are_refused():
+def test_codes_that_do_not_exist_are_refused():
+    fused = FusedSashimi(perturbed(classes=2))
+    state = fused.init_state(1, torch.tensor([1]))
+    with pytest.raises(AudiogenError, match="from 0 to 255"):
+        fused.step(torch.tensor([[256]]), state)
+    with pytest.raises(AudiogenError, match="from 0 to 255"):
+        fused.draw(torch.tensor([-1]), torch.rand(1, 1), state)
+
+
+def test_what_it_cannot_step_is_refused():
     with pytest.raises(AudiogenError, match="multiple of 16"):
         FusedSashimi(Sashimi(SashimiConfig(SPEC, dim=24, layers=1, state_size=8)))
+    with pytest.raises(AudiogenError, match="mamba"):
+        FusedSashimi(Sashimi(SashimiConfig(SPEC, dim=16, layers=1, state_size=8, ssm="mamba")))
