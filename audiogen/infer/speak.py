@@ -50,10 +50,10 @@ class SpeakOptions:
         max_dwell: The longest a phone may last, in frames of the first codebook.
     """
 
-    temperature: float = 0.7
+    temperature: float = 0.4
     top_p: float = 0.9
     top_k: int = 0
-    pointer_temperature: float = 0.7
+    pointer_temperature: float = 0.3
     speed: float = 1.0
     max_dwell: int = 12
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Train the voice `kathleen`: ./run.sh [--stage prepare|tokenize|train|generate|score] [--stop-stage …] [key=value …]
+# Train the shipped voice: ./run.sh [--stage prepare|tokenize|train|generate|score] [--stop-stage …] [key=value …]
+# Of kathleen alone: ./run.sh recipe=tts_kathleen
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
-exec python -m audiogen.recipes.run recipe=tts_kathleen "$@"
+exec python -m audiogen.recipes.run recipe=tts_english "$@"
