@@ -30,13 +30,13 @@ class SearchWeights:
 
     Attributes:
         words: Factor on the log-probabilities of words, against those of frames.
-        bonus: Added for every word, against the pull to few words.
+        bonus: Added for every word: above zero for more words, below it for fewer.
         blank: Taken off the log-probability of the blank, which CTC overrates: against the pull to few phones.
     """
 
-    words: float = 1.0
-    bonus: float = 0.0
-    blank: float = 2.0
+    words: float = 1.2
+    bonus: float = -2.0
+    blank: float = 4.0
 
 
 class Vocabulary:

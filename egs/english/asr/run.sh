@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Train the English recogniser: ./run.sh [--stage …] [--stop-stage …] [key=value …], for its last part.
-# It starts from the shipped aligner: first the timings teach frame by frame, then CTC the order of the phones.
+# It starts from the shipped aligner: timings teach frame by frame, then CTC the order of the phones.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 recipe() { python -m audiogen.recipes.run recipe=asr_english "$@"; }
