@@ -28,6 +28,7 @@ from audiogen.nn.state import State
 from audiogen.protocols import AudioTokens, CodecSpec
 from audiogen.registry import register
 
+ROWS_AT_A_TIME = 16
 BLOCK_FRAMES = 375  # a whole recording passes in such blocks: 5 s amortise the weights and still lie in cache
 
 
@@ -212,6 +213,18 @@ class MagnitudeRvqCodec(nn.Module):
         self.encoder.skip.bias.copy_(-mean @ basis)
         self.decoder.skip.weight.copy_(basis)
         self.decoder.skip.bias.copy_(mean)
+
+    @torch.no_grad()
+    def fit_codebooks(self, wave: Tensor, merge: int) -> None:
+        """Choose all codes anew for wave [B, 1, N]; encoder and decoder stay as they are.
+
+        Args:
+            wave: Segments of whole groups of `merge` frames.
+            merge: Frames that a language model will merge in the first codebook.
+        """
+        parts = wave.split(ROWS_AT_A_TIME)
+        latents = [self._encode_latents(part, self.init_state(len(part)).encoder, final=True)[0] for part in parts]
+        self.quantizer.fit(torch.cat(latents), merge)
 
     def _encode_latents(self, wave: Tensor, state: EncoderState, final: bool) -> tuple[Tensor, EncoderState]:
         frames, samples = self.analysis(wave[:, 0], state.samples, final)

@@ -22,7 +22,15 @@ from audiogen.data.corpora import load_cuts, read_wave
 from audiogen.data.segments import SegmentCache, SegmentStream, build_cache
 from audiogen.errors import AudiogenError
 from audiogen.protocols import AudioTokens
-from audiogen.recipes.common import BUNDLE, corpora_inputs, new_model, train_and_export, train_inputs, write_table
+from audiogen.recipes.common import (
+    BUNDLE,
+    corpora_inputs,
+    export,
+    new_model,
+    train_and_export,
+    train_inputs,
+    write_table,
+)
 from audiogen.recipes.items import do_items, read_rows
 from audiogen.recipes.settings import ModelConfig, RunConfig
 from audiogen.score.codec import CODEBOOKS, OPUS_RATES, clip_figures, codec_table
@@ -66,12 +74,17 @@ class CodecRun(RunConfig):
         codec: The codec to train.
         init_from: A bundle to start from, if any.
         objective: Weights and schedule of the losses.
+        fitted_batches: If not 0, the codebooks of `init_from` are fitted anew to that many batches, and nothing else is
+            trained.
+        fitted_merge: Frames that share a code of the first codebook in what the codes are made for.
         data: The corpora.
     """
 
     codec: ModelConfig = field(default_factory=ModelConfig)
     init_from: str = ""
     objective: CodecTrainConfig = field(default_factory=CodecTrainConfig)
+    fitted_batches: int = 0
+    fitted_merge: int = 2
     data: CodecData = field(default_factory=CodecData)
 
 
@@ -105,7 +118,8 @@ class Train:
             "batch_size": config.data.batch_size,
         }
         objective = dataclasses.asdict(config.objective)
-        return train_inputs(config, config.codec, config.init_from, objective=objective, data=data)
+        fitted = {"fitted_batches": config.fitted_batches, "fitted_merge": config.fitted_merge}
+        return train_inputs(config, config.codec, config.init_from, objective=objective, data=data, **fitted)
 
     def run(self, config: CodecRun, folder: Path) -> None:
         """Train to the last step and export the bundle."""
@@ -120,6 +134,14 @@ class Train:
             config.train.seed,
             data.weights,
         )
+        described = config.codec.bundle(
+            codec, training={"corpora": {group: list(names) for group, names in data.train.items()}}
+        )
+        if config.fitted_batches:
+            waves = [at_one_level(stream.batch(step)) for step in range(config.fitted_batches)]
+            codec.fit_codebooks(torch.cat(waves), config.fitted_merge)
+            export(config, folder, described)
+            return
         if not config.init_from:
             codec.start_from(torch.cat([stream.batch(step) for step in range(STARTING_BATCHES)]))
         watched = SegmentStream(SegmentCache.open(prepared / "valid"), data.batch_size, data.segment_seconds)
@@ -129,11 +151,14 @@ class Train:
             stream.batches,
             config,
             folder,
-            config.codec.bundle(
-                codec, training={"corpora": {group: list(names) for group, names in data.train.items()}}
-            ),
+            described,
             lambda: reconstruction(codec, held_out),
         )
+
+
+def at_one_level(waves: torch.Tensor) -> torch.Tensor:
+    """Segments [B, 1, N] at the level that voices are made at."""
+    return torch.stack([audio.at_level(wave) if wave.any() else wave for wave in waves])
 
 
 class Generate:

@@ -86,7 +86,13 @@ def train_and_export(
     """
     fit(objective, batches, config.train, folder, validate)
     plot_log(folder)
-    bundle.training = {**bundle.training, "task": config.task, "train": dataclasses.asdict(config.train)}
+    bundle.training = {**bundle.training, "train": dataclasses.asdict(config.train)}
+    export(config, folder, bundle)
+
+
+def export(config: RunConfig, folder: Path, bundle: Bundle) -> None:
+    """Write `folder/bundle`, with the task and the licence of the run."""
+    bundle.training = {**bundle.training, "task": config.task}
     bundle.licence = config.licence
     save_bundle(folder / BUNDLE, bundle)
 

@@ -206,8 +206,9 @@ class Train:
         """Train to the last step and export the bundle."""
         described, spec, merge = _model(config), _codec(config).model.spec, _merge(config)
         model = new_model(described, config.init_from, config.train.seed)
-        if not config.init_from and hasattr(model, "start_from"):
-            model.start_from(_codec(config).model.quantizer.vectors)
+        if hasattr(model, "start_from"):
+            learn = model.adopt if config.init_from else model.start_from
+            learn(_codec(config).model.quantizer.vectors)
         for part in config.frozen:
             model.get_submodule(part).requires_grad_(False)
         collate = AcousticCollate(lambda cut: _codes(config, cut), float(spec.frame_rate), merge)

@@ -256,6 +256,19 @@ class VallER(nn.Module):
             table[: vectors.shape[1]] = vectors[0] @ spread
 
     @torch.no_grad()
+    def adopt(self, vectors: Tensor) -> None:
+        """Go on with other codes [K, S, C]: one of the first codebook begins as what the nearest was until now."""
+        before = self.fine.vectors[0].clone()
+        tables = self.coarse.codes.weight, self.coarse.head.weight, self.coarse.head.bias
+        learnt = [table.clone() for table in tables]
+        self.start_from(vectors)
+        nearest = torch.cdist(self.fine.vectors[0], before).argmin(1)
+        for table, rows in zip(tables, learnt, strict=True):
+            table.copy_(rows)
+            table[: len(nearest)] = rows[nearest]
+        self.fine.frequency.zero_()
+
+    @torch.no_grad()
     def prime(self, prompts: Sequence[VoicePrompt | None]) -> FineState:
         """What `Fine` remembers of voice prompts, for `init_state`: with the pointer it is the same for every text."""
         return self.fine.init_state([Utterance(torch.zeros(0, dtype=torch.long), prompt) for prompt in prompts])

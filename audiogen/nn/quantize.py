@@ -75,6 +75,21 @@ class ResidualVectorQuantizer(nn.Module):
         values = x - residual.detach()
         return Quantized(values, torch.stack(distances).mean(), torch.stack(codes, dim=1), targets)
 
+    @torch.no_grad()
+    def fit(self, x: Tensor, merge: int = 1, iterations: int = 20) -> None:
+        """Choose all vectors anew by k-means on x [B, T, D], one codebook after the other.
+
+        The first is fitted to means over `merge` frames, which is what it codes when frames are merged; the others to
+        what it leaves of merged frames in one half of the rows and of single ones in the other.
+        """
+        k_means(self.vectors[0], x.unflatten(1, (-1, merge)).mean(2).flatten(0, 1), iterations)
+        half = len(x) // 2
+        parts = [merged(x[:half], merge), x[half:]]
+        residual = (x - torch.cat([self.vectors[0][nearest(self.vectors[0], part)] for part in parts])).flatten(0, 1)
+        for vectors in self.vectors[1:]:
+            k_means(vectors, residual, iterations)
+            residual = residual - vectors[nearest(vectors, residual)]
+
     def _layers(self, x: Tensor, used: int, merge: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """What each layer quantises [B, T, D], the codes [B, T] nearest to it, and their vectors."""
         for layer, (vectors, half_norms) in enumerate(zip(self.vectors[:used], self.half_norms, strict=False)):

@@ -232,6 +232,16 @@ def test_later_codebooks_do_not_reach_earlier_ones():
         assert torch.equal(fine._told(hidden, codes, known, stage), fine._told(hidden, changed, known, stage))
 
 
+def test_codes_of_another_codec_begin_as_the_nearest_ones():
+    system = model()
+    vectors = torch.randn(3, 16, system.config.code_dim)
+    system.start_from(vectors)
+    before = system.coarse.codes.weight.clone()
+    order = torch.randperm(16)
+    system.adopt(vectors[:, order])
+    assert torch.equal(system.coarse.codes.weight, before[[*order.tolist(), 16]])
+
+
 def test_padding_changes_no_loss():
     system = model(window=40)
     one = batch_of([[2, 1, 3, 2]])
