@@ -6,8 +6,10 @@ codebooks one after the other, a chunk of frames at a time. A voice prompt is si
 
 Source: VALL-E R, arXiv 2406.07855 §3; VALL-E, arXiv 2301.02111 §4. With `pointer=False` it is plain VALL-E. Where we
 differ from the papers: `Fine` sees whole chunks and some context before them instead of the whole utterance, so that
-a stream is exact; with the pointer it gets each frame's phone with its neighbours instead of the text before it, so
-that a prompt is read once for all sentences; the chance to advance between two equal phones has a head of its own.
+a stream is exact; its transformer reads a chunk once, and a small network says the codebooks one after the other, where
+the papers run the whole transformer for each; it is told mean and deviation of the prompt's sound; with the pointer it
+gets each frame's phone with its neighbours instead of the text before it, so that a prompt is read once for all
+sentences; the chance to advance between two equal phones has a head of its own.
 """
 
 import math
