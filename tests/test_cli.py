@@ -40,7 +40,20 @@ def test_help_is_instant_and_needs_no_torch():
 
 @pytest.mark.parametrize(
     "command",
-    "say,transcribe,codec encode,codec decode,models,import encodec,import sashimi,demo,serve,run,bench,score".split(","),
+    [
+        "say",
+        "transcribe",
+        "codec encode",
+        "codec decode",
+        "models",
+        "import encodec",
+        "import sashimi",
+        "demo",
+        "serve",
+        "run",
+        "bench",
+        "score",
+    ],
 )
 def test_help_teaches_by_example(command: str, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as end:
