@@ -7,7 +7,7 @@ hears what comes after it, so the speech is the same as when it is made whole.
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, repeat
 from pathlib import Path
@@ -216,8 +216,7 @@ class Speaker:
             ids = torch.tensor(self._frontend.inventory.encode(phones))
             state = self._model.init_state([Utterance(ids, prompt)], drawing, self._primed(prompt))
             while not state.done:
-                outline, coarse = self._model.outline(state.coarse, drawing, generator, next(steps))
-                state = replace(state, coarse=coarse)
+                outline, state = self._model.outline(state, drawing, generator, next(steps))
                 yield phones, state, outline
 
     def _sentences(self, text: str) -> Iterator[list[str]]:

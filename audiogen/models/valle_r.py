@@ -311,22 +311,22 @@ class VallER(nn.Module):
         if state.done:
             empty = torch.zeros(len(state.first), self.config.codec.num_codebooks, 0, dtype=torch.long)
             return AudioTokens.from_codes(self.config.codec, empty), state
-        outline, coarse = self.outline(state.coarse, options, generator, chunks)
+        outline, state = self.outline(state, options, generator, chunks)
         tokens, fine = self.fill(outline, state.fine)
-        return tokens, replace(state, coarse=coarse, fine=fine)
+        return tokens, replace(state, fine=fine)
 
     @torch.no_grad()
     def outline(
         self,
-        state: CoarseState,
+        state: SpeechState,
         options: GenerateOptions,
         generator: torch.Generator | None = None,
         chunks: int | None = None,
-    ) -> tuple[Outline, CoarseState]:
+    ) -> tuple[Outline, SpeechState]:
         """The first half of a `step`, for rows that are not all done: it needs nothing of the second."""
         most = None if chunks is None else chunks * self.config.chunk // self.config.merge
-        codes, places, counts, state = self.coarse.step(state, options, generator, most)
-        return Outline(codes, places, counts), state
+        codes, places, counts, coarse = self.coarse.step(state.coarse, options, generator, most)
+        return Outline(codes, places, counts), replace(state, coarse=coarse)
 
     @torch.no_grad()
     def fill(self, outline: Outline, state: FineState) -> tuple[AudioTokens, FineState]:

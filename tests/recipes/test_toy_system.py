@@ -35,6 +35,7 @@ class ToyConfig:
 @dataclass
 class ToyState(State):
     phones: torch.Tensor
+    fine: None = None
     done: bool = False
 
 
@@ -57,10 +58,12 @@ class Toy(nn.Module):
     def init_state(self, utterances, options, primed=None):
         return ToyState(torch.stack([utterance.phones for utterance in utterances]))
 
-    def step(self, state, options, generator=None, chunks=None):
-        phones = state.phones.repeat_interleave(self.config.dwell * self.config.merge, 1)
-        codes = self._logits(phones).argmax(-1)
-        return AudioTokens.from_codes(self.config.codec, codes), ToyState(state.phones, done=True)
+    def outline(self, state, options, generator=None, chunks=None):
+        frames = state.phones.repeat_interleave(self.config.dwell * self.config.merge, 1)
+        return frames, ToyState(state.phones, done=True)
+
+    def fill(self, outline, state):
+        return AudioTokens.from_codes(self.config.codec, self._logits(outline).argmax(-1)), state
 
     def durations(self, state):
         return [torch.full((len(phones),), self.config.dwell) for phones in state.phones]
