@@ -201,7 +201,10 @@ def test_other_sites_get_no_line(service: str):
 def test_the_command_serves_until_it_is_interrupted(tiny_voice_bundle, tiny_recognizer_bundle):
     command = [sys.executable, "-m", "audiogen.cli", "serve", "--port", "0"]
     models = ["--voice-model", "tiny-voice", "--recognizer", "tiny-recognizer"]
-    with subprocess.Popen([*command, *models], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # A process started in the background may have been told to ignore interruptions, and would pass that on.
+    heeding = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen([*command, *models], **pipes, **heeding) as process:
         address = re.search(r"http://\S+", process.stdout.readline())[0]
         assert httpx.get(address, trust_env=False, timeout=60).status_code == 200
         process.send_signal(signal.SIGINT)
