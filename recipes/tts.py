@@ -223,7 +223,7 @@ class Train:
             "languages": [config.data.language],
             "voices": {name: _voice(train, speaker, collate) for name, speaker in config.data.voices.items()},
         }
-        training = {"corpora": {"train": list(config.data.train)}, "init_from": config.init_from}
+        training = {"corpora": {"train": list(config.data.train)}, "init_from": Path(config.init_from).name}
         bundle = described.bundle(model, assets=assets, codec=codec, training=training)
         train_and_export(
             SingleObjective(model), stream.batches, config, folder, bundle, lambda: mean_figures(model, watched.epoch())
