@@ -26,6 +26,7 @@ from audiogen import codecs, registry  # noqa: F401
 from audiogen.checkpoint import Bundle
 from audiogen.errors import AudiogenError
 from audiogen.extras import require
+from audiogen.importers.weight_norm import fold_weight_norm
 from audiogen.nn.seanet import Lstm, ResidualBlock, SeanetConfig, TimeNorm, Upsample
 
 Tensors = dict[str, Tensor]
@@ -90,13 +91,8 @@ def canonical(tensors: Tensors) -> Tensors:
     """Tensors of any layout under one set of names, in float32, weight norm folded, training state left out."""
     within = "audio_encoder." if any(name.startswith("audio_encoder.") for name in tensors) else ""
     renamed = {_renamed(name): tensor for name, tensor in tensors.items() if name.startswith(within)}
-    renamed = {name: tensor.float() for name, tensor in renamed.items() if not LEARNT_WITH.search(name)}
-    for name in [name for name in renamed if name.endswith(".weight_v")]:
-        stem = name.removesuffix("_v")
-        if f"{stem}_g" not in renamed:
-            raise AudiogenError(f"the checkpoint lacks {stem}_g, which goes with {name}")
-        renamed[stem] = torch._weight_norm(renamed.pop(name), renamed.pop(f"{stem}_g"), 0)
-    return renamed
+    used = {name: tensor for name, tensor in renamed.items() if not LEARNT_WITH.search(name)}
+    return fold_weight_norm(used, "the checkpoint")
 
 
 def fill(model: nn.Module, tensors: Tensors, source: str) -> None:

@@ -18,6 +18,7 @@ from audiogen import codecs, registry  # noqa: F401
 from audiogen.checkpoint import Bundle
 from audiogen.codecs.sq_codec import SqCodecConfig
 from audiogen.errors import AudiogenError
+from audiogen.importers.weight_norm import fold_weight_norm
 
 NAMED = re.compile(r"(\d+)dim_(\d+)")
 
@@ -35,7 +36,7 @@ def read(checkpoint: str, settings: str, levels: int | None = None) -> Bundle:
     """
     config = {**_config(settings), "levels": _levels(checkpoint, levels)}
     model = registry.build("codec", "sq_codec", config).eval()
-    tensors, expected = folded(_tensors(checkpoint), checkpoint), model.state_dict()
+    tensors, expected = fold_weight_norm(_tensors(checkpoint), checkpoint), model.state_dict()
     for name in sorted(expected.keys() ^ tensors.keys()):
         raise AudiogenError(f"{checkpoint} {'lacks' if name in expected else 'has'} {name!r}, unlike {settings}")
     for name, tensor in tensors.items():
@@ -45,17 +46,6 @@ def read(checkpoint: str, settings: str, levels: int | None = None) -> Bundle:
     model.load_state_dict(tensors)
     origin = {"imported from": checkpoint}
     return Bundle("codec", "sq_codec", config, training=origin, licence="as published", model=model)
-
-
-def folded(tensors: dict[str, Tensor], source: str) -> dict[str, Tensor]:
-    """Tensors in float32 with weight norm folded: `weight` for every `weight_g` and `weight_v`."""
-    result = {name: tensor.float() for name, tensor in tensors.items()}
-    for direction in [name for name in result if name.endswith("weight_v")]:
-        stem = direction.removesuffix("_v")
-        if f"{stem}_g" not in result:
-            raise AudiogenError(f"{source} lacks {stem}_g, which goes with {direction}")
-        result[stem] = torch._weight_norm(result.pop(direction), result.pop(f"{stem}_g"), 0)
-    return result
 
 
 def _tensors(path: str) -> dict[str, Tensor]:

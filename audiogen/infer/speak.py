@@ -83,7 +83,8 @@ class Speaker:
     """Speaks with one voice model through one codec.
 
     Args:
-        bundle: A bundle of kind `acoustic`, with its model; its assets hold the `frontend` and the `voices`.
+        bundle: A bundle of kind `acoustic`; its assets hold the `frontend` and the `voices`, and its model speaks by
+            `prime`, `init_state`, `outline`, `fill` and `durations`, as `VallER` does.
         codec: The bundle of the codec it was trained on, with its model.
         aligner: Name or folder of the phone recogniser that finds the phones in a recorded voice prompt.
     """
