@@ -91,7 +91,7 @@ def canonical(tensors: Tensors) -> Tensors:
     """Tensors of any layout under one set of names, in float32, weight norm folded, training state left out."""
     within = "audio_encoder." if any(name.startswith("audio_encoder.") for name in tensors) else ""
     renamed = {_renamed(name): tensor for name, tensor in tensors.items() if name.startswith(within)}
-    used = {name: tensor for name, tensor in renamed.items() if not LEARNT_WITH.search(name)}
+    used = {name: tensor.float() for name, tensor in renamed.items() if not LEARNT_WITH.search(name)}
     return fold_weight_norm(used, "the checkpoint")
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from audiogen.checkpoint import Bundle
 from audiogen.codecs.pcm import PcmCodec, PcmConfig
 from audiogen.errors import AudiogenError
+from audiogen.importers.weight_norm import fold_weight_norm
 from audiogen.models.sashimi import Sashimi, SashimiConfig
 
 Tensors = dict[str, Tensor]
@@ -110,9 +111,7 @@ def canonical(tensors: Tensors) -> Tensors:
         tensors = {re.sub(pattern, ours, name): tensor for name, tensor in tensors.items()}
     for pattern, ours in WITHIN:
         tensors = {re.sub(pattern, ours, name): tensor for name, tensor in tensors.items()}
-    for name in [name for name in tensors if name.endswith(".weight_v")]:
-        stem = name.removesuffix("_v")
-        tensors[stem] = torch._weight_norm(tensors.pop(name), tensors.pop(f"{stem}_g"), 0)
+    tensors = fold_weight_norm(tensors, "the checkpoint")
     for name, tensor in list(tensors.items()):
         if name.endswith(".weight") and tensor.dim() == 3 and tensor.shape[-1] == 1:
             tensors[name] = tensor[..., 0]

@@ -36,7 +36,8 @@ def read(checkpoint: str, settings: str, levels: int | None = None) -> Bundle:
     """
     config = {**_config(settings), "levels": _levels(checkpoint, levels)}
     model = registry.build("codec", "sq_codec", config).eval()
-    tensors, expected = fold_weight_norm(_tensors(checkpoint), checkpoint), model.state_dict()
+    published = {name: tensor.float() for name, tensor in _tensors(checkpoint).items()}
+    tensors, expected = fold_weight_norm(published, checkpoint), model.state_dict()
     for name in sorted(expected.keys() ^ tensors.keys()):
         raise AudiogenError(f"{checkpoint} {'lacks' if name in expected else 'has'} {name!r}, unlike {settings}")
     for name, tensor in tensors.items():

@@ -7,12 +7,12 @@ from audiogen.errors import AudiogenError
 
 
 def fold_weight_norm(tensors: dict[str, Tensor], source: str) -> dict[str, Tensor]:
-    """Tensors in float32 with one `weight` for every `weight_v` and `weight_g` (arXiv 1602.07868 eq. 2).
+    """Tensors with one `weight` for every `weight_v` and `weight_g` (arXiv 1602.07868 eq. 2).
 
     Raises:
         AudiogenError: If a direction has no gain; the message names both and `source`.
     """
-    folded = {name: tensor.float() for name, tensor in tensors.items()}
+    folded = dict(tensors)
     for direction in [name for name in folded if name.endswith("weight_v")]:
         stem = direction.removesuffix("_v")
         if f"{stem}_g" not in folded:
