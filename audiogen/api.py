@@ -103,12 +103,13 @@ _LOADERS: dict[str, Any] = {
 
 
 def _codec_of(bundle: Bundle) -> Bundle:
-    """The very codec a voice was trained on: a bundle beside it, or one found by name."""
+    """The codec whose codes a voice was trained on: a bundle beside it, or one found by name."""
     if not bundle.codec:
         raise AudiogenError(f"{bundle.folder}: its config.json does not say which codec it speaks through")
     name = bundle.codec["bundle"]
     beside = bundle.folder.parent / name
     folder = beside if (beside / checkpoint.CONFIG).is_file() else checkpoint.find_bundle(name)
-    if checkpoint.weights_hash(folder) != bundle.codec["weights_sha256"]:
+    codec = checkpoint.load_bundle(folder, kind="codec")
+    if codec.model.codes_digest() != bundle.codec.get("codes_sha256"):
         raise AudiogenError(f"{bundle.folder} speaks through another codec than {folder}; get the one it came with")
-    return checkpoint.load_bundle(folder, kind="codec")
+    return codec

@@ -36,7 +36,7 @@ class Bundle:
         name: Registered name of the class.
         config: The class's config as plain values.
         assets: Plain JSON values the model needs besides weights: inventory, tokenizer, voices' names.
-        codec: For an acoustic model, `{"spec": …, "bundle": name, "weights_sha256": …}` of the codec it speaks through.
+        codec: For an acoustic model, `{"spec": …, "bundle": name, "codes_sha256": …}` of the codec it speaks through.
         training: How it was made: data, command, steps, figures.
         licence: Licence of the weights, following the training data.
         model: The built network in evaluation mode, where loaded.
@@ -125,7 +125,7 @@ def list_bundles() -> dict[str, Path]:
 
 
 def weights_hash(folder: Path) -> str:
-    """SHA-256 of a bundle's weights: what an acoustic model remembers of its codec."""
+    """SHA-256 of a bundle's weights, by which a stage that uses them sees that they changed."""
     return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
 
 

@@ -81,6 +81,9 @@ class Codec(Protocol):
 
     spec: CodecSpec
 
+    def codes_digest(self) -> str:
+        """SHA-256 of all that decides the codes: where the decoder alone is trained on, voices still fit."""
+
     def encode(self, wave: Tensor, lengths: Tensor | None = None) -> AudioTokens:
         """Wave [B, 1, N] (and true lengths [B] in samples) to tokens of ceil(N / hop_length) frames."""
 

@@ -11,13 +11,14 @@ back until the seventh, on the way in and on the way out.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from audiogen.errors import AudiogenError
+from audiogen.nn.digest import digest
 from audiogen.nn.quantize import ResidualVectorQuantizer
 from audiogen.nn.seanet import Decoder, Encoder, SeanetConfig, SeanetState
 from audiogen.nn.state import State
@@ -77,6 +78,10 @@ class EncodecCodec(nn.Module):
         self.encoder = Encoder(network)
         self.quantizer = ResidualVectorQuantizer(config.num_codebooks, config.codebook_size, network.latent_dim)
         self.decoder = Decoder(network)
+
+    def codes_digest(self) -> str:
+        """SHA-256 of what decides the codes: all settings, the encoder and the codebooks."""
+        return digest(asdict(self.config), self.encoder, self.quantizer)
 
     def codebooks_at(self, kbps: float) -> int:
         """How many codebooks a bandwidth of `kbps` kbit/s has room for; at least one."""

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from audiogen.errors import AudiogenError
 from audiogen.nn.conv import ConvNeXt, ConvNeXtState
+from audiogen.nn.digest import digest
 from audiogen.nn.linear import RowStableLinear
 from audiogen.nn.phase import PhaseIntegrator, PhaseState
 from audiogen.nn.quantize import Quantized, ResidualVectorQuantizer
@@ -118,6 +119,11 @@ class MagnitudeRvqCodec(nn.Module):
         self.quantizer = ResidualVectorQuantizer(config.num_codebooks, config.codebook_size, config.latent_dim)
         self.decoder = Decoder(config)
         self.synthesis = Synthesis(config)
+
+    def codes_digest(self) -> str:
+        """SHA-256 of what decides the codes: the analysis, the encoder and the codebooks."""
+        names = ("sample_rate", "hop_length", "n_fft", "spectra", "floor")
+        return digest({name: getattr(self.config, name) for name in names}, self.encoder, self.quantizer)
 
     def encode(self, wave: Tensor, lengths: Tensor | None = None, merge: int = 1) -> AudioTokens:
         """Encode wave [B, 1, N] to ceil(N / hop) frames.

@@ -6,12 +6,13 @@ decoding is that of the published checkpoints, code / 128 − 1 before expansion
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
 
 from audiogen.errors import AudiogenError, unknown_name
+from audiogen.nn.digest import digest
 from audiogen.protocols import AudioTokens, CodecSpec
 from audiogen.registry import register
 
@@ -41,6 +42,10 @@ class PcmCodec(nn.Module):
         super().__init__()
         self.config = config
         self.spec = CodecSpec("pcm", config.sample_rate, 1, num_codebooks=1, codebook_size=config.levels)
+
+    def codes_digest(self) -> str:
+        """SHA-256 of what decides the codes: the settings."""
+        return digest(asdict(self.config))
 
     def encode(self, wave: Tensor, lengths: Tensor | None = None) -> AudioTokens:
         """Wave [B, 1, N] within ±1 to codes [B, 1, N]; what is louder is clipped."""

@@ -14,13 +14,14 @@ A latent dimension is a codebook of 2 S + 1 codes. Diffusion may also take the l
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from audiogen.errors import AudiogenError
 from audiogen.nn.conv import CausalConv1d, ConvState
+from audiogen.nn.digest import digest
 from audiogen.nn.state import State
 from audiogen.protocols import AudioTokens, CodecSpec
 from audiogen.registry import register
@@ -161,6 +162,10 @@ class SqCodec(nn.Module):
                 CausalConv1d(widths[0], 1, default),
             ]
         )
+
+    def codes_digest(self) -> str:
+        """SHA-256 of what decides the codes: all settings and the encoder."""
+        return digest(asdict(self.config), self.encoder)
 
     def forward(self, wave: Tensor, rounded: bool = True) -> tuple[Tensor, Tensor]:
         """Training: wave [B, 1, T · hop] rebuilt, through rounding or not, and its latents [B, D, T] before it."""

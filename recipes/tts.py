@@ -18,7 +18,7 @@ from omegaconf import MISSING
 from torch import Tensor
 
 from audiogen import audio
-from audiogen.checkpoint import Bundle, find_bundle, load_bundle, weights_hash
+from audiogen.checkpoint import Bundle, load_bundle
 from audiogen.data.alignment import durations, objection, phone_timings
 from audiogen.data.batches import BatchStream
 from audiogen.data.collate import AcousticCollate
@@ -216,8 +216,8 @@ class Train:
         joining = AcousticCollate(lambda cut: _codes(config, cut), float(spec.frame_rate), merge, join=config.data.join)
         stream = BatchStream(train, joining, config.data.batch_seconds, config.train.seed)
         watched = BatchStream(valid, collate, config.data.batch_seconds, shuffle=False)
-        folder_of_codec = find_bundle(config.codec_bundle)
-        codec = {"spec": spec.to_dict(), "bundle": config.codec_bundle, "weights_sha256": weights_hash(folder_of_codec)}
+        codes_sha256 = _codec(config).model.codes_digest()
+        codec = {"spec": spec.to_dict(), "bundle": config.codec_bundle, "codes_sha256": codes_sha256}
         assets = {
             "frontend": TextFrontend(config.data.language).to_dict(),
             "languages": [config.data.language],

@@ -10,7 +10,7 @@ import torch
 import audiogen.codecs
 import audiogen.models  # noqa: F401
 from audiogen import registry
-from audiogen.checkpoint import Bundle, save_bundle, weights_hash
+from audiogen.checkpoint import Bundle, load_bundle, save_bundle
 from audiogen.text.frontend import TextFrontend
 from audiogen.text.phones import INVENTORY
 from audiogen.text.tokenizer import CharTokenizer
@@ -90,11 +90,12 @@ def tiny_voice_bundle(tiny_bundles: Path, tiny_codec_bundle: Path, bundles: Path
 
 
 def _save_voice(folder: Path, codec: Path) -> None:
-    spec = registry.build("codec", DEFAULT_CODEC, TINY_CODEC).spec.to_dict()
+    model = load_bundle(codec, "codec").model
+    spec = model.spec.to_dict()
     ann = {"codes": [[3] * 8, [1, 2] * 4, [4] * 8, [0] * 8], "phones": ["sil", "ˈæ", "sil"], "durations": [1, 2, 1]}
     voices = {"ann": ann, "bob": {**ann, "codes": [[9] * 8] * 4}}
     assets = {"frontend": TextFrontend().to_dict(), "voices": voices, "languages": ["en"]}
-    described = {"spec": spec, "bundle": codec.name, "weights_sha256": weights_hash(codec)}
+    described = {"spec": spec, "bundle": codec.name, "codes_sha256": model.codes_digest()}
     _save(folder, "acoustic", "valle_r", {"codec": spec, **TINY_VOICE}, assets=assets, codec=described)
 
 

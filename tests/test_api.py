@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import audiogen
-from audiogen import AudiogenError, audio, registry
+from audiogen import AudiogenError, audio, checkpoint, registry
 from audiogen.checkpoint import Bundle
 from audiogen.infer.compress import FileCodec
 from audiogen.infer.listen import Listener
@@ -36,6 +36,20 @@ def test_models_are_loaded_by_what_they_do(tiny_voice_bundle: Path, tiny_recogni
 def test_a_voice_speaks_through_the_codec_beside_it(tiny_voice_bundle: Path, monkeypatch):
     monkeypatch.delenv("AUDIOGEN_BUNDLES")
     assert audiogen.load(tiny_voice_bundle).synthesize("Hi.").sample_rate == 24_000
+
+
+@pytest.mark.parametrize(("part", "serves"), [("decoder", True), ("encoder", False), ("quantizer", False)])
+def test_a_voice_outlives_its_codecs_decoder_but_not_its_codes(
+    part: str, serves: bool, tiny_voice_bundle: Path, tiny_codec_bundle: Path
+):
+    codec = checkpoint.load_bundle(tiny_codec_bundle)
+    next(iter(codec.model.get_submodule(part).state_dict().values())).add_(0.1)
+    checkpoint.save_bundle(tiny_codec_bundle, codec)
+    if serves:
+        assert isinstance(audiogen.load("tiny-voice"), Speaker)
+    else:
+        with pytest.raises(AudiogenError, match="another codec"):
+            audiogen.load("tiny-voice")
 
 
 def test_models_are_listed(tiny_voice_bundle: Path):

@@ -339,7 +339,7 @@ def test_wrong_options_of_say_are_refused(
 def test_a_voice_with_another_codec_is_refused(tiny_voice_bundle: Path, tmp_path: Path, capsys):
     config = tiny_voice_bundle / "config.json"
     described = json.loads(config.read_text())
-    described["codec"]["weights_sha256"] = "0" * 64
+    described["codec"]["codes_sha256"] = "0" * 64
     config.write_text(json.dumps(described))
     line = refuse(capsys, "say", "Hello.", "--model", "tiny-voice", "--out", str(tmp_path / "a.wav"))
     assert "another codec" in line
