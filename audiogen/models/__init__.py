@@ -1,4 +1,4 @@
-"""The systems, one file each. Importing this package registers them."""
+"""The systems, one file or package each. Importing this package registers them."""
 
 from audiogen.models import fastconformer as fastconformer
 from audiogen.models import g2p as g2p
