@@ -42,11 +42,11 @@ from audiogen.recipes.items import do_items, read_rows
 from audiogen.recipes.settings import ModelConfig, RunConfig
 from audiogen.recipes.speech import clip_id, prepare_speech, prepared_cuts
 from audiogen.score.transcribe import UNITS, error_figures
-from audiogen.text.bigrams import count_words
 from audiogen.text.frontend import TextFrontend
 from audiogen.text.normalize import normalize
 from audiogen.text.phones import ENGLISH_SOUNDS, INVENTORY, SILENCE, PhoneInventory, unstressed
 from audiogen.text.tokenizer import CharTokenizer
+from audiogen.text.trigrams import count_words
 from audiogen.train.loop import SingleObjective
 
 if TYPE_CHECKING:

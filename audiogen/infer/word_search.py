@@ -1,9 +1,9 @@
-"""Finding the likeliest words in log-probabilities of phones, frame by frame, with a dictionary and word bigrams.
+"""Finding the likeliest words in log-probabilities of phones, frame by frame, with a dictionary and word trigrams.
 
 Token passing over a tree of pronunciations (Young, Russell, Thornton 1989; Ney et al. 1992). A token stands at a phone
-of the tree and remembers the word before. In a frame it stays, if its phone or the blank is heard; or it goes on to a
+of the tree and remembers the words before. In a frame it stays, if its phone or the blank is heard; or it goes on to a
 phone below; and where a word ends, also back to the root, paying for the word. Until then it has paid for the likeliest
-word it may still become. Of tokens that stand at one place after one word, the best is kept.
+word it may still become. Of tokens that stand at one place with one history, the best is kept.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ from torch import Tensor
 
 from audiogen.infer.ctc import Word
 from audiogen.infer.lexicon import ROOT, phone_tree
-from audiogen.text.bigrams import WordBigrams, read_bigrams
 from audiogen.text.lexicon import cmudict
 from audiogen.text.phones import PhoneInventory, from_arpabet, unstressed
+from audiogen.text.trigrams import WordTrigrams, read_trigrams
 
 WORD_ENDS = 0.4
 """Of the tokens kept, the share that may end a word in a frame."""
@@ -44,13 +44,13 @@ class Vocabulary:
 
     Args:
         inventory: The phones that are heard, without stress.
-        bigrams: The words; all of them are in the dictionary.
+        trigrams: The words; all of them are in the dictionary.
         weights: How much they count.
     """
 
-    def __init__(self, inventory: PhoneInventory, bigrams: WordBigrams, weights: SearchWeights) -> None:
-        self.bigrams, self.weights, self.blank = bigrams, weights, len(inventory)
-        self.tree = phone_tree(_pronunciations(bigrams.words, inventory), np.log(bigrams.singles), self.blank)
+    def __init__(self, inventory: PhoneInventory, trigrams: WordTrigrams, weights: SearchWeights) -> None:
+        self.trigrams, self.weights, self.blank = trigrams, weights, len(inventory)
+        self.tree = phone_tree(_pronunciations(trigrams.words, inventory), np.log(trigrams.singles), self.blank)
         # What a token pays at a node: the difference between the likeliest words at it and at its parent.
         self.paid = weights.words * np.append(0.0, self.tree.best[1:])
         parents = np.repeat(np.arange(len(self.paid)), self.tree.num_children)
@@ -58,9 +58,9 @@ class Vocabulary:
 
     @classmethod
     def english(cls, inventory: PhoneInventory, described: Mapping[str, Any]) -> "Vocabulary":
-        """General English with the transcripts that `described` counts, as `audiogen.text.bigrams.count_words` does."""
-        bigrams = read_bigrams().mixed(described["counts"], described["pairs"])
-        return cls(inventory, bigrams, SearchWeights(**described["weights"]))
+        """General English with the transcripts that `described` counts, as `trigrams.count_words` does."""
+        trigrams = read_trigrams().mixed(described["counts"], described["pairs"])
+        return cls(inventory, trigrams, SearchWeights(**described["weights"]))
 
 
 @dataclass(eq=False)
@@ -81,7 +81,7 @@ class Tokens:
     Attributes:
         score: Log-probability of the frames and price of the words, less that of the best.
         node: Where in the tree.
-        history: The word before, or the start of the text.
+        history: What was said before, as `WordTrigrams` numbers it.
         passed: The `Passed` of that word, or None.
         start: First frame of the word that begins at the root.
         end: Frame after the last one in which its newest phone was heard.
@@ -119,7 +119,7 @@ class WordSearch:
     def __init__(self, vocabulary: Vocabulary, label_seconds: float, width: int = 400, margin: float = 40.0) -> None:
         self._vocabulary, self._seconds, self._width, self._margin = vocabulary, label_seconds, width, margin
         zero = np.zeros(1, int)
-        start = np.array([vocabulary.bigrams.start])
+        start = np.array([vocabulary.trigrams.start])
         self._tokens = Tokens(np.zeros(1), zero + ROOT, start, np.array([None]), zero, zero, np.zeros(1), zero > 0)
         self._frames = 0
         self._settled: list[Passed] = []
@@ -148,8 +148,9 @@ class WordSearch:
         inside = self._best(Tokens.cat([self._stayed(heard), self._grown(heard)]), self._width)
         ended = self._ended(inside)
         self._tokens = self._best(Tokens.cat([inside, ended]), self._width)
-        for row in np.flatnonzero(self._tokens.ends):
-            self._pass_word(row)
+        rows = np.flatnonzero(self._tokens.ends)
+        for row, word in zip(rows, self._vocabulary.trigrams.last(self._tokens.history[rows]).tolist(), strict=True):
+            self._pass_word(row, word)
         self._tokens.score -= self._tokens.score[0]
 
     def _best(self, tokens: Tokens, width: int) -> Tokens:
@@ -158,7 +159,7 @@ class WordSearch:
         if len(likely) > 2 * width:
             likely = likely[np.argpartition(-tokens.score[likely], 2 * width)[: 2 * width]]
         order = likely[np.argsort(-tokens.score[likely], kind="stable")]
-        places = tokens.node[order] * (self._vocabulary.bigrams.start + 1) + tokens.history[order]
+        places = tokens.node[order] * self._vocabulary.trigrams.num_histories + tokens.history[order]
         firsts = np.sort(np.unique(places, return_index=True)[1])
         return tokens[order[firsts[:width]]]
 
@@ -189,17 +190,18 @@ class WordSearch:
         tokens = tokens[np.flatnonzero(tree.num_words[tokens.node])[: round(WORD_ENDS * self._width)]]
         rows, places = _members(tree.first_word[tokens.node], tree.num_words[tokens.node])
         words, refund, tokens = tree.words[places], self._vocabulary.paid[tokens.node[rows]], tokens[rows]
-        price = weights.words * self._vocabulary.bigrams.log_prob(tokens.history, words) + weights.bonus
+        trigrams = self._vocabulary.trigrams
+        price = weights.words * trigrams.log_prob(tokens.history, words) + weights.bonus
         root, ends = np.full(len(rows), ROOT), np.full(len(rows), True)
-        score = tokens.score - refund + price
-        return Tokens(score, root, words, tokens.passed, tokens.start, tokens.end, tokens.sound, ends)
+        score, history = tokens.score - refund + price, trigrams.after(tokens.history, words)
+        return Tokens(score, root, history, tokens.passed, tokens.start, tokens.end, tokens.sound, ends)
 
-    def _pass_word(self, row: int) -> None:
-        """Note the word that the token in `row` has just ended."""
+    def _pass_word(self, row: int, word: int) -> None:
+        """Note the `word` that the token in `row` has just ended."""
         tokens = self._tokens
         start, end = int(tokens.start[row]), int(tokens.end[row])
         confidence = float(np.exp(tokens.sound[row] / (self._frames + 1 - start)))
-        tokens.passed[row] = Passed(tokens.passed[row], int(tokens.history[row]), start, end, confidence)
+        tokens.passed[row] = Passed(tokens.passed[row], word, start, end, confidence)
         tokens.ends[row] = False
 
     def _settle(self) -> None:
@@ -219,7 +221,7 @@ class WordSearch:
             self._tokens.passed[[passed is last for passed in self._tokens.passed]] = None
 
     def _word(self, passed: Passed) -> Word:
-        text = self._vocabulary.bigrams.words[passed.word]
+        text = self._vocabulary.trigrams.words[passed.word]
         start, end = (round(frame * self._seconds, 3) for frame in (passed.start, passed.end))
         return Word(text, start, end, round(passed.confidence, 3))
 

@@ -11,10 +11,10 @@ from audiogen.checkpoint import Bundle
 from audiogen.errors import AudiogenError
 from audiogen.infer.listen import Listener, ListenOptions
 from audiogen.models.fastconformer import FastConformerConfig, FastConformerCTC
-from audiogen.text.bigrams import count_words
 from audiogen.text.lexicon import cmudict
 from audiogen.text.phones import ENGLISH_SOUNDS
 from audiogen.text.tokenizer import CharTokenizer
+from audiogen.text.trigrams import count_words
 
 CHARACTERS = {"tokenizer": CharTokenizer().to_dict()}
 TEXTS = [["the", "cat", "sat"], ["the", "dog", "sat", "down"]]

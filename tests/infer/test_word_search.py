@@ -8,9 +8,9 @@ import torch
 
 from audiogen.infer.lexicon import ROOT, phone_tree
 from audiogen.infer.word_search import SearchWeights, Vocabulary, WordSearch
-from audiogen.text.bigrams import WordBigrams
 from audiogen.text.lexicon import cmudict
 from audiogen.text.phones import PhoneInventory, unstressed
+from audiogen.text.trigrams import Followers, WordTrigrams
 
 INVENTORY = PhoneInventory(["sil", "t", "i", "ɪ", "æ", "ə", "eɪ"])
 WORDS = ["a", "at", "eat", "it", "tea"]
@@ -20,9 +20,10 @@ WEIGHTS = SearchWeights(words=0.7, bonus=0.4, blank=0.3)
 @pytest.fixture(scope="module")
 def vocabulary() -> Vocabulary:
     singles = np.array([0.4, 0.2, 0.1, 0.2, 0.1])
-    keys = np.array([1 * 6 + 0, 2 * 6 + 3, 5 * 6 + 3])  # a after at, it after eat and at the start
-    backoff = np.array([1.0, 0.4, 0.4, 1.0, 1.0, 0.4])
-    return Vocabulary(INVENTORY, WordBigrams(WORDS, singles, keys, np.full(3, 0.6), backoff), WEIGHTS)
+    keys = np.array([1 * 5 + 0, 2 * 5 + 3, 5 * 5 + 3])  # a after at, it after eat and at the start
+    pairs = Followers.of(keys, np.full(3, 0.6), 6, 5)
+    triples = Followers.of(np.array([0 * 5 + 4]), np.full(1, 0.8), 1, 5)  # tea after eat it
+    return Vocabulary(INVENTORY, WordTrigrams(WORDS, singles, pairs, np.array([2 * 5 + 3]), triples), WEIGHTS)
 
 
 def random_log_probs(frames: int, seed: int) -> torch.Tensor:
@@ -45,12 +46,19 @@ def best_path(phones: list[int], heard: np.ndarray) -> float:
     return scores[-1]
 
 
+def word_price(trigrams: WordTrigrams, words: tuple[int, ...]) -> float:
+    price, history = 0.0, np.array([trigrams.start])
+    for word in words:
+        price += trigrams.log_prob(history, np.array([word]))[0]
+        history = trigrams.after(history, np.array([word]))
+    return price
+
+
 def try_all(vocabulary: Vocabulary, heard: np.ndarray, longest: int) -> list[str]:
     best: tuple[float, list[str]] = (-np.inf, [])
     for count in range(longest + 1):
         for words in itertools.product(range(len(WORDS)), repeat=count):
-            histories = [vocabulary.bigrams.start, *words][:count]
-            price = vocabulary.bigrams.log_prob(np.array(histories, int), np.array(words, int)).sum()
+            price = word_price(vocabulary.trigrams, words)
             spoken = [
                 list(itertools.chain(*said)) for said in itertools.product(*(ways(WORDS[word]) for word in words))
             ]
