@@ -34,6 +34,7 @@ NOTE = (
 )
 PROMPT_UNITS = {
     "to the prompt's speaker": "",
+    "to the others": "",
     "to the nearest other": "",
     "to the default voice": "",
     "nearest is the prompt's": "",
@@ -170,13 +171,15 @@ def score_prompts(
 
 def _prompt_row(name: str, spoken: Sequence[Tensor], voices: dict[str, Tensor], default: Tensor) -> Row:
     own = [similarity(embedding, voices[name]) for embedding in spoken]
-    others = [max(similarity(e, voice) for other, voice in voices.items() if other != name) for e in spoken]
+    rest = [voice for other, voice in voices.items() if other != name]
+    others = [[similarity(embedding, voice) for voice in rest] for embedding in spoken]
     return {
         "name": name,
         "to the prompt's speaker": mean(own).value,
-        "to the nearest other": mean(others).value,
+        "to the others": mean(sum(row) / len(row) for row in others).value,
+        "to the nearest other": mean(map(max, others)).value,
         "to the default voice": mean(similarity(embedding, default) for embedding in spoken).value,
-        "nearest is the prompt's": mean(float(a > b) for a, b in zip(own, others, strict=True)).value,
+        "nearest is the prompt's": mean(float(a > max(row)) for a, row in zip(own, others, strict=True)).value,
     }
 
 
