@@ -18,6 +18,7 @@ from audiogen.nn.transformer import Transformer, TransformerState, chunk_mask, p
 
 DRAWN_STAGES = 3  # of the stages of `Fine`, so many are trained at a time
 ROOM = 8  # chunks that a stream of `Fine` takes before it has to forget some
+SHARPNESS = 2.0  # between 1, the least squared error, at which all voices sound alike, and ∞, the likeliest codes
 
 
 class Fine(nn.Module):
@@ -209,7 +210,7 @@ class Fine(nn.Module):
         return F.linear(self.refiner(hidden, so_far, stage - 1), vectors / scale, self.frequency[stage])
 
     def _safest(self, logits: Tensor, stage: int) -> Tensor:
-        """The code [N, chunk] whose vector is closest to the expected one: the least squared error at this risk."""
+        """The code [N, chunk] whose vector is closest to the one expected where likely codes are made likelier."""
         vectors = self.vectors[stage]
-        expected = logits.softmax(-1) @ vectors
+        expected = (SHARPNESS * logits).softmax(-1) @ vectors
         return (expected @ vectors.T - 0.5 * vectors.square().sum(-1)).argmax(-1)
