@@ -2,5 +2,7 @@
 
 from audiogen.models import fastconformer as fastconformer
 from audiogen.models import g2p as g2p
+from audiogen.models import magnet as magnet
+from audiogen.models import musicgen as musicgen
 from audiogen.models import sashimi as sashimi
 from audiogen.models import valle_r as valle_r
