@@ -12,10 +12,11 @@ from audiogen.errors import AudiogenError
 if TYPE_CHECKING:
     from audiogen.infer.compress import FileCodec
     from audiogen.infer.listen import Listener
+    from audiogen.infer.sound import SoundGenerator
     from audiogen.infer.speak import Speaker
     from audiogen.infer.waveform import WaveformGenerator
 
-    Model: TypeAlias = Speaker | Listener | FileCodec | WaveformGenerator
+    Model: TypeAlias = Speaker | Listener | FileCodec | SoundGenerator | WaveformGenerator
 
 
 def load(name_or_folder: str | Path, kind: str | None = None) -> "Model":
@@ -23,11 +24,11 @@ def load(name_or_folder: str | Path, kind: str | None = None) -> "Model":
 
     Args:
         name_or_folder: A name that `audiogen models` lists, or the folder of a bundle.
-        kind: If given, the kind it must be: `"acoustic"`, `"recognizer"`, `"codec"` or `"waveform"`.
+        kind: If given, the kind it must be: `"acoustic"`, `"recognizer"`, `"codec"`, `"sound"` or `"waveform"`.
 
     Returns:
-        A `Speaker` for a voice, a `Listener` for a recogniser, a `FileCodec` for a codec, a `WaveformGenerator` for a
-        model of waveforms.
+        A `Speaker` for a voice, a `Listener` for a recogniser, a `FileCodec` for a codec, a `SoundGenerator` for a
+        model of sound from captions, a `WaveformGenerator` for a model of waveforms.
 
     Raises:
         AudiogenError: If there is no such bundle, if it is damaged, or if it is of another kind.
@@ -88,6 +89,12 @@ def _load_codec(bundle: Bundle) -> "FileCodec":
     return FileCodec(bundle)
 
 
+def _load_sound(bundle: Bundle) -> "SoundGenerator":
+    from audiogen.infer.sound import SoundGenerator
+
+    return SoundGenerator(bundle, _codec_of(bundle).model)
+
+
 def _load_waveform(bundle: Bundle) -> "WaveformGenerator":
     from audiogen.infer.waveform import WaveformGenerator
 
@@ -98,6 +105,7 @@ _LOADERS: dict[str, Any] = {
     "acoustic": _load_speaker,
     "recognizer": _load_listener,
     "codec": _load_codec,
+    "sound": _load_sound,
     "waveform": _load_waveform,
 }
 

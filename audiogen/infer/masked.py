@@ -1,0 +1,190 @@
+"""MAGNeT's decoding: every codebook in a few steps, each of which says all hidden frames and hides the worst again.
+
+Source: arXiv 2401.04577 §3.2, 3.5 and Figure 4, and the public code where the paper leaves something open. Chance comes
+from a seed a clip and falls on frames, so a clip is the same alone and in any batch. What gives the same codes with
+less work is done so: see `_outputs` and `_Stage`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from audiogen.errors import AudiogenError
+from audiogen.infer.sampling import Sampler
+from audiogen.models.code_lm import CodeLM
+from audiogen.models.magnet import Magnet
+from audiogen.models.musicgen import MusicGen
+from audiogen.nn.cross_transformer import Memory
+from audiogen.nn.spans import SpanRule, cosine_schedule
+
+COLDEST = 0.01
+
+
+@dataclass(frozen=True)
+class MaskedOptions:
+    """How to draw.
+
+    Attributes:
+        steps: Of each codebook; the last number holds for all further ones.
+        temperature: Of the first step; it falls to nothing with the steps.
+        top_p: Keeps the likeliest codes that together reach this probability.
+        top_k: Keeps this many codes; 0 keeps all.
+        guidance: How far to go from what would be said without the caption to what is said with it, at the first step.
+        last_guidance: The same at the last step; 1 is no guidance, and saves half the work there.
+        arrangement: Which spans are hidden again; see `SpanRule`.
+        scoring: How spans are judged; see `SpanRule`.
+        rescorer_weight: Share of the rescorer's probability in that judgement.
+    """
+
+    steps: tuple[int, ...] = (20, 10)
+    temperature: float = 3.0
+    top_p: float = 0.9
+    top_k: int = 0
+    guidance: float = 10.0
+    last_guidance: float = 1.0
+    arrangement: str = "grid"
+    scoring: str = "max"
+    rescorer_weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not self.steps or min(self.steps) < 1:
+            raise AudiogenError(f"steps are {list(self.steps)}; each codebook needs at least 1")
+        if not 0 <= self.rescorer_weight <= 1:
+            raise AudiogenError(f"rescorer_weight is {self.rescorer_weight}; it must be between 0 and 1")
+        Sampler(self.temperature, self.top_p, self.top_k)
+        SpanRule(1, self.arrangement, self.scoring)
+
+    def steps_of(self, codebook: int) -> int:
+        """Steps of a codebook."""
+        return self.steps[min(codebook, len(self.steps) - 1)]
+
+    def sampler(self, cooled: float) -> Sampler:
+        """The sampler at a share `cooled` of the first temperature."""
+        return Sampler(max(COLDEST, self.temperature * cooled), self.top_p, self.top_k)
+
+
+@dataclass(frozen=True)
+class Rescorer:
+    """An autoregressive model that judges what was said, with the same captions as its memory."""
+
+    model: MusicGen
+    memory: Memory | None
+
+    def probabilities(self, codes: Tensor, codebook: int) -> Tensor:
+        """Of the codes [B, K, T] of one codebook, [B, T]; those of later codebooks must be the special code."""
+        network, pattern = self.model.network, self.model.config.pattern.build(*codes.shape[1:])
+        logits = network.causal_logits(codes, self.memory, pattern, codebook)
+        return logits.float().softmax(-1).gather(2, codes[:, codebook, :, None])[..., 0]
+
+
+@torch.no_grad()
+def fill_in(
+    model: Magnet,
+    memory: Memory | None,
+    codes: Tensor,
+    given: Tensor,
+    options: MaskedOptions,
+    seeds: Sequence[int],
+    rescorer: Rescorer | None = None,
+) -> Tensor:
+    """Say the frames that are not given.
+
+    Args:
+        model: In evaluation mode.
+        memory: The captions; without one there is no guidance.
+        codes: Int64 [B, K, T]; only given frames count.
+        given: Frames that stay as they are, bool [B, T]: a beginning, an end, or any.
+        options: How.
+        seeds: One a clip.
+        rescorer: If given, it has a say in which spans are hidden again.
+
+    Returns:
+        All codes [B, K, T].
+    """
+    network = model.network
+    if len(network.codes) != codes.shape[1]:
+        raise AudiogenError(f"{codes.shape[1]} codebooks are given; the model has {len(network.codes)}")
+    if bool(given.all()):
+        return codes
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    codes = codes.masked_fill(~given[:, None], network.special)
+    for codebook in range(codes.shape[1]):
+        size = (options.steps_of(codebook), codes.shape[2])
+        noise = torch.stack([torch.rand(size, generator=generator) for generator in generators], 1)
+        stage = _Stage(model, memory, codes, codebook, rescorer)
+        codes[:, codebook] = stage.run(~given, noise.to(codes.device), options)
+    return codes
+
+
+class _Stage:
+    """The steps of one codebook. What the other codebooks add to a frame is summed up once for all steps."""
+
+    def __init__(
+        self, model: Magnet, memory: Memory | None, codes: Tensor, codebook: int, rescorer: Rescorer | None
+    ) -> None:
+        self._model, self._memory, self._codebook, self._rescorer = model, memory, codebook, rescorer
+        self._network: CodeLM = model.network
+        self._shown = codes.clone()
+        self._shown[:, codebook + 1 :] = self._network.special
+        self._table, self._head = self._network.codes[codebook], self._network.heads[codebook]
+        others = [table for table in self._network.codes if table is not self._table]
+        rows = [row for number, row in enumerate(self._shown.unbind(1)) if number != codebook]
+        self._others = sum((table(row) for table, row in zip(others, rows, strict=True)), torch.zeros(()))
+
+    def run(self, wanted: Tensor, noise: Tensor, options: MaskedOptions) -> Tensor:
+        """The codes [B, T] of the codebook, with the frames `wanted` [B, T] said by noise [steps, B, T]."""
+        rule = SpanRule(self._model.config.span, options.arrangement, options.scoring)
+        steps, schedule = len(noise), cosine_schedule(len(noise))
+        codes, masked, chances = self._shown[:, self._codebook], wanted, torch.zeros_like(noise[0])
+        for step, share in enumerate(schedule):
+            if step:
+                masked = rule.remask(chances, masked, wanted, share)
+            guidance = float(share * options.guidance + (1 - share) * options.last_guidance)
+            sampler = options.sampler((steps - 1 - step) / steps)
+            codes, chances = self._say(codes, masked, noise[step], guidance, sampler)
+            if self._rescorer is not None:
+                candidate = self._shown.clone()
+                candidate[:, self._codebook] = codes
+                theirs = self._rescorer.probabilities(candidate, self._codebook)
+                chances = chances.lerp(theirs, options.rescorer_weight)
+        return codes
+
+    def _say(
+        self, codes: Tensor, masked: Tensor, noise: Tensor, guidance: float, sampler: Sampler
+    ) -> tuple[Tensor, Tensor]:
+        """Codes [B, T] with those `masked` said anew, and the probabilities [B, T] of these."""
+        special = self._network.special
+        places = (~masked).to(torch.uint8).argsort(dim=1, stable=True)[:, : int(masked.sum(1).max())]
+        outputs = self._outputs(codes.masked_fill(masked, special), places, guidance)
+        logits = self._head(outputs).flatten(0, 1).float()
+        said = sampler.pick(logits, noise.gather(1, places).flatten()).view_as(places)
+        chances = _probabilities(logits, sampler).gather(1, said.flatten()[:, None]).view_as(places)
+        real = masked.gather(1, places)
+        codes = codes.scatter(1, places, torch.where(real, said, codes.gather(1, places)))
+        return codes, torch.zeros_like(noise).scatter(1, places, chances * real)
+
+    def _outputs(self, shown: Tensor, places: Tensor, guidance: float) -> Tensor:
+        """The guided outputs [B, M, D] of the frames `places` [B, M].
+
+        Heads are linear, so guidance is done before them. Without a caption there is nothing to guide to.
+        """
+        guided = guidance != 1 and self._memory is not None
+        x = self._others + self._table(shown)
+        reach = self._model.reach(self._codebook)
+        outputs = self._network.transformer(x, self._memory, reach=reach, also_without=guided, wanted=places)
+        if not guided:
+            return outputs
+        told, untold = outputs.float().chunk(2)
+        return (untold + guidance * (told - untold)).to(outputs.dtype)
+
+
+def _probabilities(logits: Tensor, sampler: Sampler) -> Tensor:
+    """What codes [N, V] are judged by: the softmax, cut to the `top_k` likeliest but not to `top_p`."""
+    chances = (logits / sampler.temperature).softmax(-1)
+    if sampler.top_k:
+        least = chances.topk(min(sampler.top_k, chances.shape[-1]), dim=-1).values[:, -1:]
+        chances = chances.masked_fill(chances < least, 0)
+        chances = chances / chances.sum(-1, keepdim=True)
+    return chances
