@@ -195,6 +195,25 @@ audiogen codec encode speech.wav speech.agc --model my-encodec
     sq_codec.add_argument("target", metavar="FOLDER", help="the folder of the model, which must not exist yet")
     sq_codec.add_argument("--levels", type=int, metavar="S", help="S, where no name such as 32dim_5 tells it")
     sq_codec.set_defaults(command="import_sq_codec")
+    musicgen = _command(
+        layouts,
+        "musicgen",
+        "import a MusicGen or MAGNeT with its EnCodec",
+        """
+audiogen import musicgen facebook/musicgen-small my-music
+audiogen import musicgen facebook/magnet-small-10secs my-magnet --codec facebook/encodec_32khz
+""",
+    )
+    musicgen.add_argument(
+        "source",
+        metavar="CHECKPOINT",
+        help="audiocraft's state_dict.bin, a folder with one or in Hugging Face's layout, or a name of the hub",
+    )
+    musicgen.add_argument("target", metavar="FOLDER", help="the folder of the model; its codec goes into FOLDER-codec")
+    musicgen.add_argument(
+        "--codec", default="", metavar="CHECKPOINT", help="its EnCodec, if that does not lie beside it"
+    )
+    musicgen.set_defaults(command="import_musicgen")
     sashimi = _command(
         layouts,
         "sashimi",
@@ -267,7 +286,7 @@ audiogen bench codec --threads 1
 """,
     )
     parser.add_argument(
-        "what", nargs="*", metavar="WHAT", help="codec, say, transcribe (default: these), encodec, sashimi"
+        "what", nargs="*", metavar="WHAT", help="codec, say, transcribe (default: these), encodec, magnet, sashimi"
     )
     parser.add_argument("--threads", type=int, metavar="N", help="threads of torch (default: transcribe 2, others 1)")
     _add_models_measured(parser)

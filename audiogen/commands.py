@@ -127,6 +127,19 @@ def import_sq_codec(options: argparse.Namespace) -> None:
     _import(options.target, lambda: read(options.source, options.settings, options.levels))
 
 
+def import_musicgen(options: argparse.Namespace) -> None:
+    """Write a published MusicGen or MAGNeT and its EnCodec as two bundles, one beside the other."""
+    from audiogen.importers.musicgen import read
+
+    codec = f"{options.target.rstrip('/')}-codec"
+    for folder in (options.target, codec):
+        _check_new(folder)
+    bundle, coded = read(options.source, options.codec)
+    bundle.codec["bundle"] = Path(codec).name
+    _import(codec, lambda: coded)
+    _import(options.target, lambda: bundle)
+
+
 def import_sashimi(options: argparse.Namespace) -> None:
     """Write a published SaShiMi as a bundle."""
     from audiogen.importers.sashimi import read
@@ -172,6 +185,7 @@ def bench(options: argparse.Namespace) -> None:
         "encodec": lambda: benches.bench_encodec(**threads),
         "say": lambda: benches.bench_say(options.voice_model, **threads),
         "transcribe": lambda: benches.bench_transcribe(options.recognizer, options.voice_model, **threads),
+        "magnet": lambda: import_module("audiogen.bench_sound").bench_magnet(**threads),
         "sashimi": lambda: import_module("audiogen.bench_waveform").bench_sashimi(**threads),
     }
     if options.threads is not None and options.threads < 1:
@@ -217,13 +231,16 @@ def _target(name: str) -> str | BinaryIO:
 
 def _import(target: str, read: Callable[[], Bundle]) -> None:
     """Save what `read` gives as a new folder."""
-    folder = Path(target)
-    if folder.exists():
-        raise AudiogenError(f"{target} exists already; name a new folder")
+    _check_new(target)
     bundle = read()
-    save_bundle(folder, bundle)
+    save_bundle(Path(target), bundle)
     parameters = sum(parameter.numel() for parameter in bundle.model.parameters())
     print(f"{target}: {bundle.kind} {bundle.name}, {parameters:,} parameters", file=sys.stderr)
+
+
+def _check_new(target: str) -> None:
+    if Path(target).exists():
+        raise AudiogenError(f"{target} exists already; name a new folder")
 
 
 def _scores(module: str) -> ModuleType:
