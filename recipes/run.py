@@ -11,7 +11,7 @@ from pathlib import Path
 
 from audiogen.errors import AudiogenError
 from audiogen.protocols import Stage
-from audiogen.recipes import aligner, asr, codec, espeak, g2p, tts
+from audiogen.recipes import aligner, asr, codec, espeak, g2p, music, tta, tts
 from audiogen.recipes.compose import compose_run
 from audiogen.recipes.runner import Span, run_stages
 from audiogen.recipes.settings import RunConfig
@@ -31,6 +31,8 @@ TASKS = {
     "codec": Task(codec.CodecRun, codec.STAGES),
     "espeak": Task(espeak.EspeakRun, espeak.STAGES),
     "g2p": Task(g2p.G2PRun, g2p.STAGES),
+    "music": Task(music.MusicRun, music.STAGES),
+    "tta": Task(tta.TtaRun, tta.STAGES),
     "tts": Task(tts.TtsRun, tts.STAGES),
 }
 

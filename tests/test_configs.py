@@ -42,6 +42,10 @@ def test_every_recipe_composes_and_builds(recipe: str) -> None:
         ("tts_kathleen", "infer=speak_likeliest"),
         ("tts_kathleen", "data=english_voices"),
         ("tts_kathleen", "model=valle"),
+        ("text_to_music", "model=musicgen"),
+        ("text_to_music", "model=magnet_hybrid"),
+        ("text_to_music", "model=magnet_paper_small"),
+        ("text_to_music", "model=magnet_paper_large"),
     ],
 )
 def test_other_choices_compose(recipe: str, choice: str) -> None:
