@@ -57,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_say,
         _add_transcribe,
         _add_codec,
+        _add_generate,
         _add_models,
         _add_import,
         _add_demo,
@@ -156,6 +157,46 @@ cat speech.wav | audiogen codec encode - - | audiogen codec decode - - > back.wa
     decode.add_argument("target", metavar="SOUND", help="the .wav, .flac or .ogg file to write; - is standard output")
     for direction in (encode, decode):
         direction.add_argument("--model", default=DEFAULT_CODEC, metavar="NAME", help="a codec (default: %(default)s)")
+
+
+def _add_generate(commands: Any) -> None:
+    about = "make sound that is not speech"
+    parser = commands.add_parser("generate", help=about, description=about[0].upper() + about[1:] + ".")
+    kinds = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_generate_audio(kinds)
+
+
+def _add_generate_audio(kinds: Any) -> None:
+    parser = _command(
+        kinds,
+        "audio",
+        "make sound or music from a caption",
+        """
+audiogen generate audio "a slow waltz in D minor" --model exp/text_to_music/train/bundle --out waltz.wav
+audiogen generate audio "a dog barking" --model my-sounds --seconds 3 --steps 10 5
+audiogen generate audio "a lively tune" --model my-music --prompt start.wav --seconds 20 --out more.flac
+audiogen generate audio "a calm piece" --model my-magnet --rescorer my-musicgen
+audiogen generate audio "rain" --model my-music --stream | aplay -t raw -f S16_LE -r 24000
+""",
+    )
+    parser.add_argument("caption", help="what is to be heard")
+    parser.add_argument(
+        "--model", required=True, metavar="NAME", help="a model of sound, by name or folder: trained or imported"
+    )
+    parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="its length (default: 10)")
+    parser.add_argument("--out", metavar="FILE", help="a .wav, .flac or .ogg file (default: generated.wav)")
+    parser.add_argument("--prompt", metavar="FILE", help="go on from this recording, which counts as part of the sound")
+    parser.add_argument(
+        "--steps", type=int, nargs="+", metavar="N", help="MAGNeT: steps of each codebook; fewer is faster"
+    )
+    parser.add_argument(
+        "--guidance", type=float, metavar="G", help="how far to lean towards the caption; 1 is no further than learnt"
+    )
+    parser.add_argument("--rescorer", metavar="NAME", help="a MusicGen that helps a MAGNeT judge what it has made")
+    parser.add_argument("--stream", action="store_true", help="raw 16-bit sound to standard output as it is made")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="another number, another sound (default: 0)")
+    parser.set_defaults(command="generate_audio")
+    _add_json(parser)
 
 
 def _add_models(commands: Any) -> None:

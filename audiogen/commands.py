@@ -66,7 +66,7 @@ def say(options: argparse.Namespace) -> None:
         audio.write(out, wave, speaker.sample_rate)
         print(f"{out}: {seconds:.1f} s of speech in {taken:.1f} s", file=sys.stderr)
     if options.json is not None:
-        write_json(options.json, {"rows": _speech_rows(seconds, taken, first)})
+        write_json(options.json, {"rows": _sound_rows("speech", seconds, taken, first)})
 
 
 def transcribe(options: argparse.Namespace) -> None:
@@ -103,6 +103,38 @@ def decode(options: argparse.Namespace) -> None:
     """Turn a file of codes back into a sound file."""
     codec, source, target = api.load(options.model, "codec"), _source(options.source), _target(options.target)
     print(f"{options.target}: {codec.decode_file(source, target):.1f} s", file=sys.stderr)
+
+
+def generate_audio(options: argparse.Namespace) -> None:
+    """Make sound from a caption, into a file or to standard output as it is made."""
+    if options.stream and sys.stdout.isatty():
+        raise AudiogenError(
+            "--stream writes raw sound; pipe it to a player, as in: … | aplay -t raw -f S16_LE -r 24000"
+        )
+    out = options.out or (None if options.stream else "generated.wav")
+    if out is not None:
+        audio.check_target(out)
+    if options.json is not None:
+        check_writable(options.json)
+    generator = api.load(options.model, "sound")
+    if options.rescorer is not None:
+        generator.take_along(api.load(options.rescorer, "sound"))
+    drawing = generator.options.changed(options.steps, options.guidance)
+    prompt = None if options.prompt is None else audio.read(options.prompt, generator.sample_rate)
+    begun, first, chunks = time.perf_counter(), None, []
+    for chunk in generator.stream(options.caption, options.seconds, drawing, options.seed, prompt):
+        first = first or time.perf_counter() - begun
+        chunks.append(chunk)
+        if options.stream:
+            sys.stdout.buffer.write(audio.to_bytes(chunk, generator.sample_rate, "RAW", "PCM_16"))
+            sys.stdout.buffer.flush()
+    taken, wave = time.perf_counter() - begun, torch.cat(chunks, dim=-1)
+    seconds = wave.shape[-1] / generator.sample_rate
+    if out is not None:
+        audio.write(out, wave, generator.sample_rate)
+        print(f"{out}: {seconds:.1f} s of sound in {taken:.1f} s", file=sys.stderr)
+    if options.json is not None:
+        write_json(options.json, {"rows": _sound_rows("sound", seconds, taken, first)})
 
 
 def models(options: argparse.Namespace) -> None:
@@ -282,9 +314,9 @@ def _words(transcript: Transcript | Partial) -> list[dict[str, Any]]:
     return [{"word": w, "start": start, "end": end, "confidence": sure} for w, start, end, sure in transcript.words]
 
 
-def _speech_rows(seconds: float, taken: float, first: float) -> list[dict[str, Any]]:
+def _sound_rows(what: str, seconds: float, taken: float, first: float) -> list[dict[str, Any]]:
     return [
-        {"name": "speech", "value": round(seconds, 3), "unit": "s"},
+        {"name": what, "value": round(seconds, 3), "unit": "s"},
         {"name": "time taken", "value": round(taken, 3), "unit": "s"},
         {"name": "real-time factor", "value": round(taken / seconds, 4), "unit": "x"},
         {"name": "first audio", "value": round(1000 * first, 1), "unit": "ms"},

@@ -5,7 +5,7 @@ before it. Only the codes of a window depend on those before it, so a piece of a
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -40,6 +40,13 @@ class SoundOptions:
     masked: MaskedOptions = field(default_factory=MaskedOptions)
     causal: CausalOptions = field(default_factory=CausalOptions)
     begin_seconds: float = 0.0
+
+    def changed(self, steps: Sequence[int] | None = None, guidance: float | None = None) -> "SoundOptions":
+        """The same with other steps for MAGNeT, and another guidance for both, where they are given."""
+        masked = self.masked if steps is None else replace(self.masked, steps=tuple(steps))
+        if guidance is None:
+            return replace(self, masked=masked)
+        return replace(self, masked=replace(masked, guidance=guidance), causal=replace(self.causal, guidance=guidance))
 
 
 class SoundGenerator:

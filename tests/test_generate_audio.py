@@ -1,0 +1,82 @@
+"""`audiogen generate audio`: what it writes, and how it refuses."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from audiogen import audio, registry
+from audiogen.checkpoint import Bundle, load_bundle, save_bundle
+from audiogen.cli import main
+
+NETWORK = {"dim": 32, "heads": 2, "layers": 1, "text_size": 64, "text_layers": 1}
+
+
+@pytest.fixture
+def models(bundles: Path, tiny_codec_bundle: Path) -> Path:
+    """A folder with `tiny-magnet` and `tiny-musicgen`, beside their codec."""
+    codec = load_bundle(tiny_codec_bundle, "codec").model
+    spec = replace(codec.spec, num_codebooks=2).to_dict()
+    described = {"spec": spec, "bundle": "tiny-codec", "codes_sha256": codec.codes_digest()}
+    assets = {"captions": {"name": "words", "rows": 64}}
+    torch.manual_seed(0)
+    for name in ("magnet", "musicgen"):
+        config = {"codec": spec, "network": NETWORK, "window": 45}
+        model = registry.build("sound", name, config)
+        bundle = Bundle("sound", name, config, assets=assets, codec=described, licence="CC0-1.0", model=model)
+        save_bundle(bundles / f"tiny-{name}", bundle)
+    return bundles
+
+
+def generate(*arguments: str) -> int:
+    return main(["generate", "audio", *arguments])
+
+
+def test_a_caption_becomes_a_file_with_figures(models: Path, tmp_path: Path) -> None:
+    out, figures = str(tmp_path / "rain.wav"), str(tmp_path / "figures.json")
+    asked = ["rain", "--model", str(models / "tiny-magnet"), "--seconds", "0.3", "--steps", "2", "1", "--out", out]
+    assert generate(*asked, "--json", figures) == 0
+    wave = audio.read(out)
+    assert wave.shape == (1, 7200)
+    assert {row["name"] for row in json.loads(Path(figures).read_text())["rows"]} >= {"sound", "real-time factor"}
+    assert generate(*asked, "--rescorer", "tiny-musicgen", "--guidance", "2") == 0
+    assert generate(*asked, "--prompt", out, "--seconds", "0.6") == 0
+    assert audio.read(out).shape == (1, 14_400)
+
+
+def test_sound_streams_out_raw(models: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert generate("rain", "--model", "tiny-musicgen", "--seconds", "0.3", "--stream") == 0
+    assert len(capfdbinary.readouterr().out) == 2 * 7200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rain"], "--model"),
+        (["rain", "--model", "tiny-magent"], "did you mean 'tiny-magnet'"),
+        (["rain", "--model", "tiny-codec"], "one of kind 'sound' is needed"),
+        (["", "--model", "tiny-magnet"], "has no words"),
+        (["rain", "--model", "tiny-magnet", "--seconds", "0"], "more than 0"),
+        (["rain", "--model", "tiny-magnet", "--seconds", "3600"], "at most 600"),
+        (["rain", "--model", "tiny-magnet", "--steps", "0"], "at least 1"),
+        (["rain", "--model", "tiny-musicgen", "--rescorer", "tiny-magnet"], "only a MAGNeT is rescored"),
+        (["rain", "--model", "tiny-magnet", "--out", "rain.mp4"], "must end in"),
+    ],
+)
+def test_mistakes_are_one_line(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert generate(*arguments) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and message in lines[0] and not list(tmp_path.glob("*.wav"))
+
+
+def test_another_codec_is_refused(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = load_bundle(models / "tiny-codec", "codec")
+    torch.nn.init.normal_(bundle.model.quantizer.vectors)
+    save_bundle(models / "tiny-codec", bundle)
+    assert generate("rain", "--model", "tiny-magnet") == 2
+    assert "another codec" in capsys.readouterr().err
