@@ -1,4 +1,4 @@
-"""Drawing codes from logits: the one sampler, with its chance from an explicit generator."""
+"""Drawing codes from logits: the one sampler, whose chance is given as uniform numbers."""
 
 from dataclasses import dataclass
 
@@ -30,15 +30,8 @@ class Sampler:
         if self.top_k < 0:
             raise AudiogenError(f"top_k is {self.top_k}; it must be positive, or 0 for no limit")
 
-    def __call__(self, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """One index [B] for each row of logits [B, V]."""
-        if self.temperature == 0:
-            return logits.argmax(-1)
-        chances, order = self._chances(logits)
-        return order.gather(-1, torch.multinomial(chances, 1, generator=generator))[..., 0]
-
     def pick(self, logits: Tensor, uniforms: Tensor) -> Tensor:
-        """The index [B] whose share of the distribution, laid out in order, uniforms [B] in [0, 1) fall into."""
+        """For each row of logits [B, V] the index whose share of the distribution uniforms [B] in [0, 1) fall into."""
         if self.temperature == 0:
             return logits.argmax(-1)
         chances, order = self._chances(logits)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from audiogen.errors import AudiogenError
@@ -43,8 +44,16 @@ class State:
         Raises:
             AudiogenError: If the states do not fit together, e.g. hold buffers of unequal length.
         """
-        fields = dataclasses.fields(cls)
-        return cls(**{f.name: _cat([getattr(state, f.name) for state in states], f.name) for f in fields})
+        return _joined(states, "the state", _cat)
+
+    @classmethod
+    def join(cls, states: Sequence[Self]) -> Self:
+        """`cat` for states whose buffers may be of unequal length: the shorter get zeros at their ends."""
+        return _joined(states, "the state", _cat_ragged)
+
+    def put(self, row: int, session: Self) -> Self:
+        """The state with the one row of `session` as its `row`; the old row is overwritten in place where it fits."""
+        return _joined([self, session], "the state", lambda tensors, where: _put(row, *tensors))
 
 
 def _map(function: Callable[[Tensor], Tensor], value: Any) -> Any:
@@ -57,17 +66,46 @@ def _map(function: Callable[[Tensor], Tensor], value: Any) -> Any:
     return value
 
 
-def _cat(values: list[Any], where: str) -> Any:
+def _joined(values: Sequence[Any], where: str, join: Callable[[Sequence[Tensor], str], Tensor]) -> Any:
+    """One tree out of trees of one shape, their tensors joined by `join`, which is told where they stand."""
     first = values[0]
     if isinstance(first, Tensor):
-        if any(value.shape[1:] != first.shape[1:] for value in values):
-            shapes = [tuple(value.shape) for value in values]
-            raise AudiogenError(f"states cannot be joined: {where} has shapes {shapes}, equal but for the batch needed")
-        return torch.cat(values)
+        return join(values, where)
     if isinstance(first, State):
-        return type(first).cat(values)
+        names = [field.name for field in dataclasses.fields(first)]
+        return type(first)(**{name: _joined([getattr(v, name) for v in values], name, join) for name in names})
     if isinstance(first, list):
-        return [_cat(list(items), where) for items in zip(*values, strict=True)]
+        return [_joined(items, where, join) for items in zip(*values, strict=True)]
     if any(value != first for value in values):
-        raise AudiogenError(f"states cannot be joined: {where} differs, {values}")
+        raise AudiogenError(f"states cannot be joined: {where} differs, {list(values)}")
     return first
+
+
+def _cat(tensors: Sequence[Tensor], where: str) -> Tensor:
+    if any(tensor.shape[1:] != tensors[0].shape[1:] for tensor in tensors):
+        shapes = [tuple(tensor.shape) for tensor in tensors]
+        raise AudiogenError(f"states cannot be joined: {where} has shapes {shapes}, equal but for the batch needed")
+    return torch.cat([*tensors])
+
+
+def _cat_ragged(tensors: Sequence[Tensor], where: str) -> Tensor:
+    shape = _largest(tensors)
+    return torch.cat([_grown(tensor, shape) for tensor in tensors])
+
+
+def _put(row: int, tensor: Tensor, session: Tensor) -> Tensor:
+    shape = _largest([tensor, session])
+    tensor = _grown(tensor, shape)
+    tensor[row] = _grown(session, shape)[0]
+    return tensor
+
+
+def _largest(tensors: Sequence[Tensor]) -> list[int]:
+    """The shape, but for the batch, that all of them fit into."""
+    return [max(sizes) for sizes in zip(*(tensor.shape[1:] for tensor in tensors), strict=True)]
+
+
+def _grown(tensor: Tensor, shape: Sequence[int]) -> Tensor:
+    """The tensor with zeros at its ends up to `shape`, or itself if it has that shape."""
+    missing = [wanted - size for wanted, size in zip(shape, tensor.shape[1:], strict=True)]
+    return F.pad(tensor, [pad for size in reversed(missing) for pad in (0, size)]) if any(missing) else tensor

@@ -6,6 +6,7 @@ token never has to be touched again.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -161,15 +162,16 @@ class Stepper:
     """
 
     def __init__(self, transformer: Transformer, state: TransformerState, stage: int = 0):
-        self._start, self._taken = state, 0
+        self._cache = state
         self._norm = _Norm(transformer.norm, stage)
         layers = zip(transformer.blocks, state.keys, state.values, strict=True)
         self._blocks = [BlockStepper(block, keys, values, stage) for block, keys, values in layers]
         batch, heads, self._capacity, width = state.keys[0].shape
+        self._lengths, self._pace = state.length.clone(), torch.ones_like(state.length)
         first, last = state.length.aminmax()
         self._end, self._ragged = int(last), bool(first != last)
-        streams = torch.arange(batch * heads, device=last.device) * self._capacity
-        self._slots = streams + state.length.repeat_interleave(heads)
+        self._places = torch.arange(self._capacity, device=last.device)
+        self._streams = (torch.arange(batch * heads, device=last.device) * self._capacity).view(batch, heads)
         # With these a row's rotation is one matrix [D / H, D / H]: cosines on the diagonal, sines beside it.
         half = torch.block_diag(*[transformer.frequencies] * transformer.config.axes)
         self._frequencies = torch.cat([-half, half], 1)
@@ -179,7 +181,12 @@ class Stepper:
     @property
     def state(self) -> TransformerState:
         """The streams with the tokens taken so far."""
-        return TransformerState(self._start.keys, self._start.values, self._start.length + self._taken)
+        return TransformerState(self._cache.keys, self._cache.values, self._lengths)
+
+    def hold(self, rows: Tensor) -> None:
+        """From now on the tokens of `rows` [B] (true or false) count for nothing; their streams stay as they are."""
+        self._pace = 1 - rows.long()
+        self._end, self._ragged = int((self._lengths * self._pace).max()), True
 
     def __call__(self, x: Tensor, positions: Tensor) -> Tensor:
         """The next token of each row [B, D] at its positions [B, axes], to its output [B, D]."""
@@ -188,14 +195,11 @@ class Stepper:
             raise _full(self._capacity, self._end)
         angles = (positions[..., None] * self._frequencies).sum(1, keepdim=True)
         rotation = torch.addcmul(self._diagonal * angles.cos(), self._beside, angles.sin())
-        mask = None
-        if self._ragged:
-            lengths = self._start.length + self._taken
-            mask = torch.arange(self._end, device=x.device) <= lengths[:, None, None, None]
+        mask = self._places[: self._end] <= self._lengths[:, None, None, None] if self._ragged else None
+        slots = (self._streams + self._lengths[:, None]).flatten()
         for block in self._blocks:
-            x = block(x, rotation, self._slots, self._end, mask)
-        self._slots = self._slots + 1
-        self._taken += 1
+            x = block(x, rotation, slots, self._end, mask)
+        self._lengths += self._pace
         return self._norm(x)
 
 
@@ -209,7 +213,7 @@ class BlockStepper:
         self.attention_norm = _Norm(block.attention_norm, stage)
         self.feedforward_norm = _Norm(block.feedforward_norm, stage)
         linears = (block.attention.inputs, block.attention.out, block.expand, block.reduce)
-        self.inputs, self.out, self.expand, self.reduce = ((linear.bias, linear.weight.t()) for linear in linears)
+        self.inputs, self.out, self.expand, self.reduce = map(_ready, linears)
 
     def __call__(self, x: Tensor, rotation: Tensor, slots: Tensor, end: int, mask: Tensor | None) -> Tensor:
         """Tokens [B, D] to tokens [B, D].
@@ -222,20 +226,15 @@ class BlockStepper:
             mask: True for the slots a row may see [B, 1, 1, end]; None if all.
         """
         heads, width = self.heads, self.width
-        bias, weight = self.inputs
-        inputs = torch.addmm(bias, self.attention_norm(x), weight).view(-1, 3 * heads, width)
+        inputs = self.inputs(self.attention_norm(x)).view(-1, 3 * heads, width)
         queries, keys = torch.bmm(inputs[:, : 2 * heads], rotation).chunk(2, 1)
         self.key_slots.index_copy_(0, slots, keys.reshape(-1, width))
         self.value_slots.index_copy_(0, slots, inputs[:, 2 * heads :].reshape(-1, width))
         attended = F.scaled_dot_product_attention(
             queries[:, :, None], self.keys[:, :, :end], self.values[:, :, :end], attn_mask=mask
         )
-        bias, weight = self.out
-        x = x + torch.addmm(bias, attended.flatten(1), weight)
-        bias, weight = self.expand
-        hidden = F.gelu(torch.addmm(bias, self.feedforward_norm(x), weight), approximate="tanh")
-        bias, weight = self.reduce
-        return x + torch.addmm(bias, hidden, weight)
+        x = x + self.out(attended.flatten(1))
+        return x + self.reduce(F.gelu(self.expand(self.feedforward_norm(x)), approximate="tanh"))
 
 
 class _Norm:
@@ -247,6 +246,14 @@ class _Norm:
 
     def __call__(self, x: Tensor) -> Tensor:
         return torch.layer_norm(x, self.shape, self.weight, self.bias)
+
+
+def _ready(linear: nn.Module) -> Callable[[Tensor], Tensor]:
+    """What a linear layer does to tokens [B, D], without the cost of a module's call."""
+    if not isinstance(linear, nn.Linear):
+        return linear.forward
+    bias, weight = linear.bias, linear.weight.t()
+    return lambda x: torch.addmm(bias, x, weight)
 
 
 def _full(capacity: int, token: int) -> AudiogenError:

@@ -10,7 +10,7 @@ LOGITS = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().expand(4000, -1)
 
 
 def shares(sampler: Sampler, seed: int = 0) -> list[float]:
-    drawn = sampler(LOGITS, torch.Generator().manual_seed(seed))
+    drawn = sampler.pick(LOGITS, torch.rand(len(LOGITS), generator=torch.Generator().manual_seed(seed)))
     return (torch.bincount(drawn, minlength=4) / len(drawn)).tolist()
 
 

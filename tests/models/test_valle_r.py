@@ -58,10 +58,10 @@ def prompt(seed: int = 0, durations: tuple[int, ...] = (2, 1, 3)) -> VoicePrompt
 
 def said(system: VallER, utterances: list[Utterance], options=SURE, chunks=None, generator=None, primed=None):
     """Codes, and the durations at the end, of a stream of `chunks` at a time."""
-    state = system.init_state(utterances, options, primed)
+    state = system.init_state(utterances, options, generator, primed)
     parts = []
     while not state.done:
-        tokens, state = system.step(state, options, generator, chunks)
+        tokens, state = system.step(state, options, chunks)
         parts.append(tokens.codes)
     return torch.cat(parts, 2), system.durations(state)
 
@@ -98,7 +98,7 @@ def test_cached_logits_equal_uncached(changes):
     system.coarse.losses(batch)
     whole = seen.pop()
     path = iter(batch.codes[0, 0, ::2].tolist())
-    forced = GenerateOptions(sample=lambda logits, generator: torch.tensor([next(path)]))
+    forced = GenerateOptions(sample=lambda logits, uniforms: torch.tensor([next(path)]))
     state = system.init_state([Utterance(batch.phones[0], durations=batch.durations[0])], forced)
     system.step(state, forced)
     torch.testing.assert_close(torch.cat(seen)[:8], whole[:8], atol=1e-5, rtol=0)
@@ -115,7 +115,7 @@ def test_a_prompt_is_as_if_said_before(changes):
     whole = seen.pop()
     begin = VoicePrompt(batch.codes[0, :, :6], batch.phones[0, :2], batch.durations[0, :2])
     path = iter(batch.codes[0, 0, 6::2].tolist())
-    forced = GenerateOptions(sample=lambda logits, generator: torch.tensor([next(path)]))
+    forced = GenerateOptions(sample=lambda logits, uniforms: torch.tensor([next(path)]))
     state = system.init_state([Utterance(batch.phones[0, 2:], begin, batch.durations[0, 2:])], forced)
     system.step(state, forced)
     torch.testing.assert_close(torch.cat(seen)[:5], whole[3:8], atol=1e-5, rtol=0)
@@ -173,11 +173,11 @@ def test_the_pointer_visits_every_phone_in_order(lag, answer):
         answers(system, answer)
     phones = torch.tensor([0, 1, 1, 2, 5, 6, 7])
     options = GenerateOptions(max_dwell=5)
-    state = system.coarse.init_state([Utterance(phones, prompt())], options)
-    generator, places = torch.Generator().manual_seed(3), []
+    state = system.coarse.init_state([Utterance(phones, prompt())], options, torch.Generator().manual_seed(3))
+    places = []
     with torch.no_grad():
         while not state.done.all():
-            _, place, count, state = system.coarse.step(state, options, generator, most=2)
+            _, place, count, state = system.coarse.step(state, options, most=2)
             places += place[0, : int(count)].tolist()
     steps = torch.tensor(places).diff()
     assert places[0] == 3 and places[-1] == 3 + len(phones) - 1
@@ -205,19 +205,28 @@ def test_a_preset_path_is_kept_exactly(lag):
     assert durations[0].tolist() == preset.tolist() and codes.shape[2] == 2 * int(preset.sum())
 
 
-def test_speed_shortens():
-    system = answers(model(), "tie")
-    utterance = Utterance(torch.tensor([1, 2, 3, 4] * 10))
-    lengths = [
-        said(system, [utterance], GenerateOptions(speed=speed), generator=torch.Generator().manual_seed(0))[0].shape[2]
-        for speed in (0.5, 1.0, 2.0)
-    ]
-    assert lengths[0] > lengths[1] > lengths[2]
+@pytest.mark.parametrize("lag", [0, 1])
+def test_some_phones_may_be_preset(lag):
+    system = answers(model(phone_lag=lag), "go")
+    preset = torch.tensor([0, 7, 0, 1, 0])
+    _, durations = said(system, [Utterance(torch.arange(5), prompt(), preset)], GenerateOptions(min_dwell=2))
+    assert durations[0].tolist() == [2, 7, 2, 1, 2]
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+def test_what_follows_is_known_but_not_said(lag):
+    system = model(phone_lag=lag)
+    begin, rest = torch.tensor([1, 2, 3]), torch.tensor([4, 5])
+    utterance = Utterance(begin, prompt(), torch.tensor([2, 1, 2]), rest)
+    codes, durations = said(system, [utterance])
+    assert durations[0].tolist() == [2, 1, 2] and codes.shape[2] == 10
+    whole = Utterance(torch.cat([begin, rest]), prompt(), torch.tensor([2, 1, 2, 3, 3]))
+    assert torch.equal(said(system, [whole])[0][:, 0, :10], codes[:, 0])
 
 
 def test_plain_valle_is_stopped_at_the_cap():
     system = model(pointer=False)
-    never = GenerateOptions(sample=lambda logits, generator: logits[:, :16].argmax(-1), max_dwell=3)
+    never = GenerateOptions(sample=lambda logits, uniforms: logits[:, :16].argmax(-1), max_dwell=3)
     assert said(system, [Utterance(torch.tensor([1, 2, 3, 4]), prompt())], never)[0].shape[2] == 2 * 12
 
 
@@ -263,13 +272,25 @@ def test_padding_changes_no_loss():
     [
         (Utterance(torch.zeros(0, dtype=torch.long)), "no phones"),
         (Utterance(torch.tensor([1, 2]), durations=torch.tensor([1])), "1 durations for 2 phones"),
-        (Utterance(torch.tensor([1]), durations=torch.tensor([0])), "at least 1"),
+        (Utterance(torch.tensor([1]), durations=torch.tensor([-1])), "0 where it is free"),
         (Utterance(torch.tensor([1]), replace(prompt(), codes=codes_of(4))), "prompt of 4 frames has phones for 12"),
     ],
 )
 def test_what_does_not_fit_is_refused(utterance, message):
     with pytest.raises(AudiogenError, match=message):
         model().init_state([utterance], SURE)
+
+
+@pytest.mark.parametrize("changes", [{}, {"phone_lag": 0}, {"pointer": False}])
+def test_attention_is_shared_among_what_came_before(changes):
+    system = model(**changes)
+    utterance = Utterance(torch.tensor([1, 2, 3]), prompt(), torch.tensor([2, 1, 3]))
+    shares = system.attention(utterance, torch.randint(16, (6,)))
+    told = 3 + 3 + 1 + 6  # phones of prompt and text, the end symbol, frames of the prompt
+    assert shares.shape == (6, told + 6)
+    torch.testing.assert_close(shares.sum(1), torch.ones(6))
+    assert (shares[:, :told] > 0).all()
+    assert torch.equal(shares[:, told:] > 0, torch.ones(6, 6).tril() > 0)
 
 
 def test_the_parts_keep_their_names():

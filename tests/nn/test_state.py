@@ -53,3 +53,14 @@ def test_reset_touches_the_masked_sessions_alone():
 def test_states_that_do_not_fit_together_are_refused():
     with pytest.raises(AudiogenError, match="past"):
         Inner.cat([Inner(torch.zeros(1, 2)), Inner(torch.zeros(1, 3))])
+
+
+def test_ragged_states_join_with_zeros_at_their_ends():
+    joined = Inner.join([Inner(torch.ones(1, 2)), Inner(torch.ones(2, 3))])
+    assert joined.past.tolist() == [[1, 1, 0], [1, 1, 1], [1, 1, 1]]
+
+
+def test_a_session_is_put_in_the_place_of_another():
+    state = Inner(torch.ones(3, 2)).put(1, Inner(torch.full((1, 1), 5.0)))
+    assert state.past.tolist() == [[1, 1], [5, 0], [1, 1]]
+    assert state.put(0, Inner(torch.full((1, 3), 7.0))).past.tolist() == [[7, 7, 7], [5, 0, 0], [1, 1, 0]]

@@ -14,6 +14,7 @@ from audiogen.models.valle_r.pointer import FreePath, PhonePointer, Walk
 from audiogen.models.valle_r.rows import gather_rows, join_rows, padded
 from audiogen.models.valle_r.state import CoarseState
 from audiogen.models.valle_r.utterance import GenerateOptions, Utterance, no_prompt, told_phones
+from audiogen.nn.attention_maps import watched
 from audiogen.nn.transformer import Stepper, Transformer, TransformerState, prefix_mask
 
 
@@ -55,8 +56,10 @@ class Coarse(nn.Module):
         loss = F.cross_entropy(self.head(hidden[said]), targets[said])
         return {"coarse": loss, **self.path.losses(hidden, phones, fed, frames)}
 
-    def init_state(self, utterances: Sequence[Utterance], options: GenerateOptions) -> CoarseState:
-        """Read texts and prompts."""
+    def init_state(
+        self, utterances: Sequence[Utterance], options: GenerateOptions, generator: torch.Generator | None = None
+    ) -> CoarseState:
+        """Read texts and prompts, and draw all chance there will be, row by row."""
         config, device = self.config, self.codes.weight.device
         prompts = [utterance.prompt or no_prompt(config) for utterance in utterances]
         first = torch.tensor([len(prompt.phones) for prompt in prompts], device=device)
@@ -65,10 +68,18 @@ class Coarse(nn.Module):
         frames = torch.tensor([prompt.codes.shape[1] // config.merge for prompt in prompts], device=device)
 
         limits = torch.zeros_like(phones)
-        for row, (begin, utterance) in enumerate(zip(first.tolist(), utterances, strict=True)):
-            most = options.max_dwell if utterance.durations is None else utterance.durations
-            limits[row, begin : begin + len(utterance.phones)] = most
+        forced = torch.zeros_like(phones, dtype=torch.bool)
+        end = first + torch.tensor([len(utterance.phones) for utterance in utterances], device=device)
+        for row, (begin, stop) in enumerate(zip(first.tolist(), end.tolist(), strict=True)):
+            preset = utterances[row].durations
+            preset = torch.zeros(stop - begin, dtype=torch.long) if preset is None else preset
+            forced[row, begin:stop] = preset > 0
+            limits[row, begin:stop] = preset.where(preset > 0, options.max_dwell)
         remaining = limits.sum(1)
+        draws = [
+            torch.cat([torch.zeros(start, 2), torch.rand(most, 2, generator=generator)])
+            for start, most in zip(frames.tolist(), remaining.tolist(), strict=True)
+        ]
 
         before = F.pad(codes, (1, 0), value=self.silent)
         places = frame_places(config, padded([p.durations for p in prompts], device), first, before.shape[1])
@@ -82,8 +93,10 @@ class Coarse(nn.Module):
             cache=cache,
             text=self.phones(phones, self.end),
             phones=phones,
+            end=end,
             limits=limits,
-            forced=torch.tensor([utterance.durations is not None for utterance in utterances], device=device),
+            forced=forced,
+            draws=padded(draws, device),
             pointer=pointer,
             dwell=dwell,
             code=before.gather(1, frames[:, None])[:, 0],
@@ -94,7 +107,7 @@ class Coarse(nn.Module):
         )
 
     def step(
-        self, state: CoarseState, options: GenerateOptions, generator: torch.Generator | None, most: int | None = None
+        self, state: CoarseState, options: GenerateOptions, most: int | None = None
     ) -> tuple[Tensor, Tensor, Tensor, CoarseState]:
         """The next merged frames of each row: at most `most`, or to the end.
 
@@ -104,24 +117,50 @@ class Coarse(nn.Module):
         """
         walks, transformer = Walk.read(state), Stepper(self.transformer, state.cache)
         code, frames, device = state.code, state.frame.tolist(), state.code.device
-        codes, places, spoken = [], [], []
-        while not all(walk.done for walk in walks) and (most is None or len(codes) < most):
+        most = int(state.remaining.max()) if most is None else most
+        draws = gather_rows(state.draws, state.frame[:, None] + torch.arange(most, device=device))
+        for_codes, for_moves = draws[:, :, 0], draws[:, :, 1].T.tolist()
+        codes, places, spoken, held = [], [], [], 0
+        while len(codes) < most and (done := [walk.done for walk in walks]).count(False):
+            if sum(done) != held:
+                held = sum(done)
+                transformer.hold(torch.tensor(done, device=device))
             times = zip(frames, walks, strict=True)
             positions = torch.tensor([[frame + len(codes), walk.pointer] for frame, walk in times], device=device)
             token = self.codes(code)[:, None] + lead(self.config, state.text, positions[:, 1:])
             hidden = transformer(token[:, 0], positions)
             if self.config.phone_lag == 0:
-                self.path.move(hidden, walks, options, generator)
-            code = options.sample(self.head(hidden), generator)
-            codes.append(code)
+                self.path.move(hidden, walks, options, for_moves[len(codes)])
+            code = options.sample(self.head(hidden), for_codes[:, len(codes)])
             places.append([walk.pointer for walk in walks])
             ends = [said == self.silent for said in code.tolist()]
             spoken.append([walk.speak(end) for walk, end in zip(walks, ends, strict=True)])
             if self.config.phone_lag == 1:
-                self.path.move(hidden, walks, options, generator)
+                self.path.move(hidden, walks, options, for_moves[len(codes)])
+            codes.append(code)
         speaks, path = torch.tensor(spoken, device=device).T, torch.tensor(places, device=device).T
-        after = replace(state, cache=transformer.state, code=code, frame=state.frame + len(codes))
-        return torch.stack(codes, 1) * speaks, path, speaks.sum(1), Walk.write(walks, after)
+        counts = speaks.sum(1)
+        after = replace(state, cache=transformer.state, code=code, frame=state.frame + counts)
+        return torch.stack(codes, 1) * speaks, path, counts, Walk.write(walks, after)
+
+    def attention(self, utterance: Utterance, codes: Tensor) -> Tensor:
+        """What the frames of `codes` [T], said as `utterance` with all its durations, were drawn from.
+
+        Returns:
+            The share [T, S] that each took from each token, the mean over layers and heads: the phones of prompt and
+            text with the end symbol, then the merged frames of the prompt and those said before it.
+        """
+        config, device = self.config, self.codes.weight.device
+        prompt = utterance.prompt or no_prompt(config)
+        phones, lengths = told_phones([utterance], config, device)
+        said = torch.cat([prompt.codes[0, :: config.merge], codes])[None]
+        frames = torch.tensor([said.shape[1]], device=device)
+        durations = torch.cat([prompt.durations, utterance.durations])[None]
+        places = frame_places(config, durations, lengths, said.shape[1] + 1)
+        fed = F.pad(places, (1, 0), value=-1)[:, config.phone_lag :][:, : said.shape[1]]
+        with watched(self.transformer) as seen:
+            self._read(phones, lengths, F.pad(said, (1, 0), value=self.silent)[:, :-1], fed, frames, 0)
+        return torch.stack(seen).mean((0, 2))[0, -len(codes) :]
 
     def _read(
         self,

@@ -13,6 +13,7 @@ from audiogen.models.valle_r.config import VallERConfig
 from audiogen.models.valle_r.fine import Fine
 from audiogen.models.valle_r.state import FineState, Outline, SpeechState
 from audiogen.models.valle_r.utterance import GenerateOptions, Utterance, VoicePrompt
+from audiogen.nn.int8 import to_int8
 from audiogen.protocols import AudioTokens
 from audiogen.registry import register
 
@@ -68,6 +69,11 @@ class VallER(nn.Module):
             table[: len(nearest)] = rows[nearest]
         self.fine.frequency.zero_()
 
+    def to_int8(self) -> None:
+        """Go on with 8-bit weights in all that takes time on a CPU, for inference only; the heads stay as they are."""
+        for part in (self.coarse.transformer, self.fine.transformer, self.fine.refiner):
+            to_int8(part)
+
     @torch.no_grad()
     def prime(self, prompts: Sequence[VoicePrompt | None]) -> FineState:
         """What `Fine` remembers of voice prompts, for `init_state`: with the pointer it is the same for every text."""
@@ -75,13 +81,18 @@ class VallER(nn.Module):
 
     @torch.no_grad()
     def init_state(
-        self, utterances: Sequence[Utterance], options: GenerateOptions, primed: FineState | None = None
+        self,
+        utterances: Sequence[Utterance],
+        options: GenerateOptions,
+        generator: torch.Generator | None = None,
+        primed: FineState | None = None,
     ) -> SpeechState:
-        """The state before the first frame of each utterance.
+        """The state before the first frame of each utterance. All chance is drawn here: a step follows from its state.
 
         Args:
             utterances: What to say.
             options: The same as for `step`.
+            generator: Where chance comes from.
             primed: What `prime` made of the same prompts, to save that work; plain VALL-E has no use for it.
         """
         for utterance in utterances:
@@ -92,15 +103,11 @@ class VallER(nn.Module):
         else:
             fine = self.fine.init_state(utterances)
         first = torch.tensor([0 if u.prompt is None else len(u.prompt.phones) for u in utterances])
-        return SpeechState(self.coarse.init_state(utterances, options), fine, first)
+        return SpeechState(self.coarse.init_state(utterances, options, generator), fine, first)
 
     @torch.no_grad()
     def step(
-        self,
-        state: SpeechState,
-        options: GenerateOptions,
-        generator: torch.Generator | None = None,
-        chunks: int | None = None,
+        self, state: SpeechState, options: GenerateOptions, chunks: int | None = None
     ) -> tuple[AudioTokens, SpeechState]:
         """Speak on: at most `chunks` chunks of frames, or to the end.
 
@@ -109,21 +116,17 @@ class VallER(nn.Module):
         if state.done:
             empty = torch.zeros(len(state.first), self.config.codec.num_codebooks, 0, dtype=torch.long)
             return AudioTokens.from_codes(self.config.codec, empty), state
-        outline, state = self.outline(state, options, generator, chunks)
+        outline, state = self.outline(state, options, chunks)
         tokens, fine = self.fill(outline, state.fine)
         return tokens, replace(state, fine=fine)
 
     @torch.no_grad()
     def outline(
-        self,
-        state: SpeechState,
-        options: GenerateOptions,
-        generator: torch.Generator | None = None,
-        chunks: int | None = None,
+        self, state: SpeechState, options: GenerateOptions, chunks: int | None = None
     ) -> tuple[Outline, SpeechState]:
         """The first half of a `step`, for rows that are not all done: it needs nothing of the second."""
         most = None if chunks is None else chunks * self.config.chunk // self.config.merge
-        codes, places, counts, coarse = self.coarse.step(state.coarse, options, generator, most)
+        codes, places, counts, coarse = self.coarse.step(state.coarse, options, most)
         return Outline(codes, places, counts), replace(state, coarse=coarse)
 
     @torch.no_grad()
@@ -141,22 +144,26 @@ class VallER(nn.Module):
         generator: torch.Generator | None = None,
     ) -> AudioTokens:
         """Say a batch of utterances whole; the prompts are not part of what is returned."""
-        return self.step(self.init_state(condition, options), options, generator)[0]
+        return self.step(self.init_state(condition, options, generator), options)[0]
+
+    @torch.no_grad()
+    def attention(self, utterance: Utterance, codes: Tensor) -> Tensor:
+        """What the merged frames of `codes` [T] of an utterance were drawn from; see `Coarse.attention`."""
+        return self.coarse.attention(utterance, codes)
 
     def durations(self, state: SpeechState) -> list[Tensor]:
         """Merged frames spent so far on each phone of each utterance, prompts left out; zeros without the pointer."""
-        ends = (state.coarse.phones == self.config.num_phones).int().argmax(1)
         counts = state.coarse.durations * self.config.pointer
-        rows = zip(counts, state.first.tolist(), ends.tolist(), strict=True)
+        rows = zip(counts, state.first.tolist(), state.coarse.end.tolist(), strict=True)
         return [durations[first:end] for durations, first, end in rows]
 
     def _check(self, utterance: Utterance) -> None:
         prompt, durations = utterance.prompt, utterance.durations
         if len(utterance.phones) == 0:
             raise AudiogenError("an utterance has no phones; at least one is needed")
-        if durations is not None and (len(durations) != len(utterance.phones) or int(durations.min()) < 1):
+        if durations is not None and (len(durations) != len(utterance.phones) or int(durations.min()) < 0):
             raise AudiogenError(
-                f"{len(durations)} durations for {len(utterance.phones)} phones; each needs one of at least 1"
+                f"{len(durations)} durations for {len(utterance.phones)} phones; each needs one, 0 where it is free"
             )
         if prompt is not None:
             frames, told = prompt.codes.shape[1], int(prompt.durations.sum()) * self.config.merge

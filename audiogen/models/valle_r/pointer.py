@@ -47,18 +47,22 @@ class PhonePointer(nn.Module):
         return first - 1, torch.full_like(first, SATED)
 
     def move(
-        self, hidden: Tensor, walks: Sequence["Walk"], options: GenerateOptions, generator: torch.Generator | None
+        self, hidden: Tensor, walks: Sequence["Walk"], options: GenerateOptions, uniforms: Sequence[float]
     ) -> None:
-        """Stay or advance, knowing `hidden` [B, D]; past the last phone the row is done."""
-        logits, ties = self.phone_head(hidden).tolist(), self.advance_head(hidden)[:, 0].tolist()
-        drawn = torch.rand(len(walks), generator=generator, device=hidden.device).tolist()
-        for walk, logit, tie, draw in zip(walks, logits, ties, drawn, strict=True):
-            here, after = walk.phones[walk.place], walk.phones[walk.place + 1]
-            tendency = tie if here == after else logit[after] - logit[here]
+        """Stay or advance, knowing `hidden` [B, D], by a number in [0, 1) for each; past the last phone a row is done.
+
+        Only the logits of a phone and of the one after it matter, so only they are computed.
+        """
+        pairs = torch.tensor([walk.phones[walk.place : walk.place + 2] for walk in walks], device=hidden.device)
+        weight, bias = self.phone_head.weight[pairs], self.phone_head.bias[pairs]
+        logits = torch.baddbmm(bias[:, :, None], weight, hidden[:, :, None])[:, :, 0].tolist()
+        rows = zip(walks, logits, self.advance_head(hidden)[:, 0].tolist(), uniforms, strict=True)
+        for walk, (here, after), tie, uniform in rows:
+            tendency = tie if walk.at_tie else after - here
             chance = 0.5 + 0.5 * math.tanh(0.5 * tendency / (options.pointer_temperature or 1e-9))
-            chance = 1 - (1 - chance) ** options.speed
-            walk.move((draw if options.pointer_temperature else 0.5) < chance)
-            walk.done = walk.done or walk.phones[walk.pointer] == self.phone_head.out_features - 1
+            drawn = uniform if options.pointer_temperature else 0.5
+            walk.move(drawn < chance and walk.dwell >= options.min_dwell)
+            walk.done = walk.done or walk.pointer >= walk.end
 
 
 class FreePath(nn.Module):
@@ -77,7 +81,7 @@ class FreePath(nn.Module):
         return frames - 1 + self.lag, torch.zeros_like(frames)
 
     def move(
-        self, hidden: Tensor, walks: Sequence["Walk"], options: GenerateOptions, generator: torch.Generator | None
+        self, hidden: Tensor, walks: Sequence["Walk"], options: GenerateOptions, uniforms: Sequence[float]
     ) -> None:
         """On to the next frame."""
         for walk in walks:
@@ -93,8 +97,9 @@ class Walk:
     """
 
     phones: list[int]
+    end: int
     limits: list[int]
-    forced: bool
+    forced: list[bool]
     pointer: int
     dwell: int
     remaining: int
@@ -118,6 +123,11 @@ class Walk:
         """The pointer, held within the text."""
         return min(max(self.pointer, 0), len(self.phones) - 2)
 
+    @property
+    def at_tie(self) -> bool:
+        """Whether the next phone is the same as this one."""
+        return self.phones[self.place] == self.phones[self.place + 1]
+
     def speak(self, ends: bool) -> bool:
         """Spend a frame where the pointer is, unless the row has ended or `ends` now; returns whether it was spent."""
         speaks = not (self.done or ends)
@@ -130,6 +140,6 @@ class Walk:
     def move(self, willing: bool) -> None:
         """Advance if `willing`; in any case where a phone has had its frames, and a preset path only there."""
         sated = self.dwell >= self.limits[self.place]
-        if not self.done and (sated or (willing and not self.forced)):
+        if not self.done and (sated or (willing and not self.forced[self.place])):
             self.pointer += 1
             self.dwell = 0

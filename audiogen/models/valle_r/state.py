@@ -16,8 +16,10 @@ class CoarseState(State):
         cache: Keys and values of text and frames so far.
         text: Embedded phones [B, L + 1, D].
         phones: Their symbols [B, L + 1]; the end symbol follows the last.
+        end: The place after the last phone to be said [B].
         limits: Most merged frames a phone may take [B, L + 1].
-        forced: Whether a row's phones take exactly their limits [B].
+        forced: Whether a phone takes exactly its limit [B, L + 1].
+        draws: Uniform numbers for the code and for the pointer's move of every merged frame [B, T, 2].
         pointer: The phone [B] that is fed next.
         dwell: Merged frames spent on it [B].
         code: The code spoken last [B].
@@ -30,8 +32,10 @@ class CoarseState(State):
     cache: TransformerState
     text: Tensor
     phones: Tensor
+    end: Tensor
     limits: Tensor
     forced: Tensor
+    draws: Tensor
     pointer: Tensor
     dwell: Tensor
     code: Tensor
@@ -71,9 +75,14 @@ class SpeechState(State):
     first: Tensor
 
     @property
+    def ended(self) -> Tensor:
+        """Which rows have ended [B]."""
+        return self.coarse.done
+
+    @property
     def done(self) -> bool:
         """Whether every row has ended."""
-        return bool(self.coarse.done.all())
+        return bool(self.ended.all())
 
 
 @dataclass(frozen=True)

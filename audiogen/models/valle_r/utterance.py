@@ -25,14 +25,22 @@ class VoicePrompt:
 
 @dataclass
 class Utterance:
-    """What to say: `phones` [L] in the voice of `prompt`; `durations` [L] in merged frames preset the path."""
+    """What to say.
+
+    Attributes:
+        phones: Symbols [L].
+        prompt: The voice to say it in.
+        durations: Merged frames that each phone takes [L], 0 where it is free; by default all are.
+        following: Symbols [R] of what comes after, known but not said.
+    """
 
     phones: Tensor
     prompt: VoicePrompt | None = None
     durations: Tensor | None = None
+    following: Tensor | None = None
 
 
-def most_likely(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def most_likely(logits: Tensor, uniforms: Tensor) -> Tensor:
     """The best code [B] of logits [B, V]: generation without chance."""
     return logits.argmax(-1)
 
@@ -42,15 +50,15 @@ class GenerateOptions:
     """How to draw.
 
     Attributes:
-        sample: Draws codes [B] from logits [B, V] with a generator.
+        sample: Chooses codes [B] by logits [B, V] and uniform numbers [B] in [0, 1).
         pointer_temperature: How much chance there is in durations; 0 advances as soon as that is likelier than not.
-        speed: Multiplies the rate at which the pointer advances.
+        min_dwell: Merged frames before which the pointer does not advance.
         max_dwell: Merged frames after which it advances anyway; plain VALL-E stops after that many per phone.
     """
 
-    sample: Callable[[Tensor, torch.Generator | None], Tensor] = most_likely
+    sample: Callable[[Tensor, Tensor], Tensor] = most_likely
     pointer_temperature: float = 1.0
-    speed: float = 1.0
+    min_dwell: int = 1
     max_dwell: int = 20
 
 
@@ -61,7 +69,11 @@ def no_prompt(config: VallERConfig) -> VoicePrompt:
 
 
 def told_phones(utterances: Sequence[Utterance], config: VallERConfig, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Phones of prompt and utterance, ended and padded by the end symbol [B, L + 1], and their number [B]."""
-    rows = [torch.cat([(u.prompt or no_prompt(config)).phones, u.phones]) for u in utterances]
+    """Phones of prompt, utterance and what follows, ended and padded by the end symbol [B, L + 1]; their number [B]."""
+    nothing = torch.zeros(0, dtype=torch.long)
+    rows = [
+        torch.cat([(u.prompt or no_prompt(config)).phones, u.phones, nothing if u.following is None else u.following])
+        for u in utterances
+    ]
     lengths = torch.tensor([len(row) for row in rows], device=device)
     return end_phones(padded(rows, device), lengths, config.num_phones), lengths
