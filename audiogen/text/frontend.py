@@ -31,27 +31,42 @@ class TextFrontend:
     def phones(self, text: str) -> list[str]:
         """The phones of `text`: silence first, last, and once at every phrase break.
 
-        A part in double brackets is read as phones: `"say [[təmˈeɪtoʊ]]"`; see `PhoneInventory.parse`.
+        A part in double brackets is read as phones: `"say [[təmˈeɪtoʊ]]"`; see `PhoneInventory.parse_timed`.
 
         Raises:
             AudiogenError: If the text is empty, has nothing to say, is too long, or holds brackets with unknown phones.
         """
+        return [phone for phone, _ in self.timed_phones(text)]
+
+    def timed_phones(self, text: str) -> list[tuple[str, float | None]]:
+        """The same, each with the seconds it is told to last, as in `"wait [[sil:0.8]] for it"`, or None."""
         _check(text)
         parts = _EXPLICIT.split(text)  # plain text and explicit phones take turns
-        phones = [SILENCE]
+        phones: list[tuple[str, float | None]] = [(SILENCE, None)]
         for index, part in enumerate(parts):
-            spoken = self.inventory.parse(part) if index % 2 else self._say(part)
-            for phone in spoken:
-                if phone != SILENCE or phones[-1] != SILENCE:
-                    phones.append(phone)
+            spoken = self.inventory.parse_timed(part) if index % 2 else [(phone, None) for phone in self._say(part)]
+            for phone, seconds in spoken:
+                if phone == SILENCE == phones[-1][0]:
+                    phones[-1] = SILENCE, phones[-1][1] if seconds is None else seconds
+                else:
+                    phones.append((phone, seconds))
         if len(phones) == 1:
             raise AudiogenError(
                 f"there is nothing to say in {text[:40]!r}; write words or numbers of the language {self.language!r}"
             )
-        if phones[-1] != SILENCE:
-            phones.append(SILENCE)
-        self.inventory.encode(phones)
+        if phones[-1][0] != SILENCE:
+            phones.append((SILENCE, None))
+        self.inventory.encode(phone for phone, _ in phones)
         return phones
+
+    def words(self, text: str) -> list[tuple[str, list[str]]]:
+        """The words of `text` as they are said, each with its phones; a phrase break is a word of one silence.
+
+        In languages other than English each word is said by itself.
+        """
+        if self._is_english:
+            return self._english.phonemize_words(normalize(text))
+        return [(word, self._say(word)) for word in text.split()]
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values, for a bundle."""
@@ -61,6 +76,10 @@ class TextFrontend:
     def from_dict(cls, values: dict[str, Any]) -> "TextFrontend":
         """The frontend that `to_dict` described."""
         return cls(values["language"], PhoneInventory.from_dict(values["inventory"]))
+
+    @property
+    def _is_english(self) -> bool:
+        return self.language.split("-")[0].lower() == "en"
 
     @cached_property
     def _english(self) -> EnglishG2P:
@@ -73,7 +92,7 @@ class TextFrontend:
         return Espeak()
 
     def _say(self, text: str) -> list[str]:
-        if self.language.split("-")[0].lower() != "en":
+        if not self._is_english:
             return self._espeak.ipa(text, self.language).split() if text.strip() else []
         return [phone for _, phones in self._english.phonemize_words(normalize(text)) for phone in phones]
 

@@ -4,6 +4,7 @@ A vowel is three symbols: unstressed `æ`, with primary stress `ˈæ`, with seco
 diphthongs are single symbols. Length is not marked: the durations carry it.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -12,6 +13,8 @@ from typing import Any
 from audiogen.errors import AudiogenError
 
 SILENCE = "sil"
+LONGEST_GIVEN = 10.0
+"""Seconds that a phone may be told to last."""
 STRESS_MARKS = ("ˈ", "ˌ")
 
 _ENGLISH_VOWELS = "ɑ æ ʌ ə ɔ aʊ aɪ ɛ ɝ ɚ eɪ ɪ i oʊ ɔɪ ʊ u".split()
@@ -99,6 +102,23 @@ class PhoneInventory:
                     symbol, stress = stress + symbol, ""
                 phones.append(symbol)
         return phones
+
+    def parse_timed(self, ipa: str) -> list[tuple[str, float | None]]:
+        """The same where a number after a colon may say how many seconds a phone lasts: `h ə ˈl oʊ:0.3`.
+
+        Raises:
+            AudiogenError: Also for seconds that follow no phone, or are not above 0 and at most `LONGEST_GIVEN`.
+        """
+        phones: list[tuple[str, float | None]] = []
+        *timed, rest = re.split(r":(\d+\.?\d*|\.\d+)", ipa)
+        for part, number in zip(timed[::2], timed[1::2], strict=True):
+            symbols = self.parse(part)
+            if not symbols:
+                raise AudiogenError(f"':{number}' in {ipa[:40]!r} must follow a phone, as in 'sil:{number}'")
+            if not 0 < float(number) <= LONGEST_GIVEN:
+                raise AudiogenError(f"{symbols[-1]}:{number} lasts too long or no time; at most {LONGEST_GIVEN:g} s")
+            phones += [*((symbol, None) for symbol in symbols[:-1]), (symbols[-1], float(number))]
+        return [*phones, *((symbol, None) for symbol in self.parse(rest))]
 
     def to_dict(self) -> dict[str, Any]:
         """The inventory as plain values, for a bundle."""
