@@ -1,62 +1,27 @@
 """The speaker: the same speech whole and streamed, long text in sentences, timed phones, voices from recordings."""
 
+import gc
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from tiny_speaker import SAYS, tiny_speaker
+from torch import nn
 
 from audiogen import audio
 from audiogen.checkpoint import Bundle
 from audiogen.errors import AudiogenError
-from audiogen.infer import speak
+from audiogen.infer import recordings, speak
+from audiogen.infer.recordings import Coded
+from audiogen.infer.script import Line
 from audiogen.infer.speak import Speaker, SpeakOptions
-from audiogen.models.valle_r import VallER, VallERConfig
-from audiogen.nn.state import State
-from audiogen.protocols import AudioTokens, CodecSpec
 from audiogen.text.frontend import TextFrontend
-
-SPEC = CodecSpec("toy", sample_rate=24_000, hop_length=320, num_codebooks=3, codebook_size=16)
-SAYS = SpeakOptions(max_dwell=3)
-
-
-@dataclass
-class Held(State):
-    """The frames that the toy codec holds back."""
-
-    codes: Tensor
-
-
-class ToyCodec(nn.Module):
-    """A frame is its codes' sum for 320 samples, spoken one frame late."""
-
-    spec = SPEC
-
-    def init_state(self, batch_size: int = 1) -> Held:
-        return Held(torch.zeros(batch_size, 3, 0, dtype=torch.long))
-
-    def decode_step(self, tokens: AudioTokens, state: Held, final: bool = False) -> tuple[Tensor, Held]:
-        codes = torch.cat([state.codes, tokens.codes], 2)
-        settled = codes.shape[2] if final else max(codes.shape[2] - 1, 0)
-        wave = codes[:, :, :settled].sum(1).repeat_interleave(320, 1)[:, None] / 64
-        return wave, Held(codes[:, :, settled:])
-
-    def encode(self, wave: Tensor, lengths: Tensor | None = None, merge: int = 1) -> AudioTokens:
-        frames = -(-wave.shape[-1] // 320 // merge) * merge
-        return AudioTokens.from_codes(SPEC, torch.full((1, 3, frames), 5))
 
 
 @pytest.fixture(params=[True, False], ids=["pointer", "plain"])
 def speaker(request) -> Speaker:
-    frontend = TextFrontend("en")
-    torch.manual_seed(0)
-    small = dict(dim=32, heads=2, feedforward=48, coarse_layers=1, fine_layers=1, chunk=8, context=1)
-    config = VallERConfig(SPEC, len(frontend.inventory), pointer=request.param, **small)
-    voice = {"codes": [[3] * 8, [1, 2] * 4, [4] * 8], "phones": ["sil", "ˈæ", "sil"], "durations": [1, 2, 1]}
-    assets = {"frontend": frontend.to_dict(), "voices": {"ann": voice, "bob": {**voice, "codes": [[9] * 8] * 3}}}
-    bundle = Bundle("acoustic", "valle_r", {}, assets=assets, model=VallER(config).eval())
-    return Speaker(bundle, Bundle("codec", "toy", {}, model=ToyCodec()))
+    return tiny_speaker(request.param)
 
 
 def test_a_stream_is_the_whole_in_chunks(speaker):
@@ -102,7 +67,7 @@ def test_a_stream_may_be_left(speaker):
 def test_phones_have_times(speaker):
     speech = speaker.synthesize("Good morning. How are you?", options=SAYS)
     frontend = TextFrontend("en")
-    if not speaker._model.config.pointer:
+    if not speaker.model.config.pointer:
         assert speech.phones == []
         return
     assert [phone for phone, _, _ in speech.phones] == [
@@ -131,7 +96,7 @@ def test_voices_differ(speaker):
 def test_a_voice_from_a_recording(speaker, tmp_path: Path, monkeypatch):
     recogniser = Bundle("recognizer", "toy", {}, model=nn.Module())
     recogniser.model.config = replace_rate(16_000)
-    monkeypatch.setattr(speak, "load_bundle", lambda name, kind: recogniser)
+    monkeypatch.setattr(recordings, "load_bundle", lambda name, kind: recogniser)
     heard = []
 
     def align(bundle, wave, phones):
@@ -139,7 +104,7 @@ def test_a_voice_from_a_recording(speaker, tmp_path: Path, monkeypatch):
         spoken = [phone for phone in phones if phone != "sil"]
         return [(phone, 0.2 + 0.1 * i, 0.3 + 0.1 * i) for i, phone in enumerate(spoken)]
 
-    monkeypatch.setattr(speak, "align", align)
+    monkeypatch.setattr(recordings, "align", align)
     audio.write(tmp_path / "me.wav", torch.rand(1, 44_100 * 2) - 0.5, 44_100)
     voice = speaker.voice_from_recording(tmp_path / "me.wav", "yes")
     assert heard[0][0] == (32_000,)
@@ -175,12 +140,97 @@ def test_what_cannot_be_said_between_sentences_is_passed_over(speaker):
     assert said == [] or [phone for phone, _, _ in said].count("sil") == 4
 
 
+def test_given_durations_are_kept_exactly(speaker):
+    frame = 1 / speaker.frame_rate
+    line = Line(("sil", "j", "ˈɛ", "s", "sil"), (2 * frame, 3 * frame, 50 * frame, frame, 4 * frame))
+    if not speaker.model.config.pointer:
+        with pytest.raises(AudiogenError, match="no phone pointer"):
+            speaker.synthesize([line], options=SAYS)
+        return
+    speech = speaker.synthesize([line], "bob", SAYS)
+    assert speech.wave.shape[1] == 60 * 640
+    assert speech.lines[0].seconds == pytest.approx(line.seconds)
+    some = Line(line.phones, (None, None, 7 * frame, None, None))
+    free, preset = (speaker.synthesize([one], options=SAYS).lines[0].seconds for one in (line, some))
+    assert free[2] == pytest.approx(50 * frame) and preset[2] == pytest.approx(7 * frame)
+
+
+@pytest.mark.parametrize("speed", [0.5, 0.8, 1.25])
+def test_a_speed_changes_the_length_by_so_much(speaker, speed):
+    text = "Good morning to you [[sil:0.32]] all."
+    if not speaker.model.config.pointer:
+        return
+    says = SpeakOptions(min_dwell=2, max_dwell=9, pointer_temperature=1)
+    natural, changed = (
+        speaker.synthesize(text, options=replace(says, speed=x)).wave.shape[1] / 640 for x in (1, speed)
+    )
+    assert changed - 12 == pytest.approx((natural - 12) / speed, abs=1)
+
+
+def test_what_was_said_can_be_said_again_in_another_voice(speaker):
+    text = "Good morning. How are you?"
+    first = speaker.synthesize(text, options=SAYS)
+    if not speaker.model.config.pointer:
+        assert first.lines == speaker.lines(text)
+        return
+    again = speaker.synthesize(first.lines, "bob", SAYS, seed=5)
+    assert again.phones == first.phones and again.wave.shape == first.wave.shape
+    assert [line.phones for line in first.lines] == [
+        line.phones for line in speaker.lines("Good morning. How are you?")
+    ]
+
+
+def test_sentences_spoken_together_are_those_spoken_one_by_one(speaker, monkeypatch):
+    text = "One. Two. Three. Four. Five. Six."
+    together = speaker.synthesize(text, options=SAYS)
+    monkeypatch.setattr(speak, "TOGETHER", 1)
+    alone = speaker.synthesize(text, options=SAYS)
+    torch.testing.assert_close(together.wave, alone.wave)
+    assert together.lines == alone.lines and len(alone.lines) == 6
+
+
+def test_the_best_of_several_readings_is_kept(speaker):
+    class Judge:
+        def misfit(self, phones, wave, sample_rate):
+            heard.append(wave)
+            return abs(len(heard) - 3)
+
+    heard = []
+    (speech,) = speaker.sentences("One.", options=SAYS, readings=4, judge=Judge())
+    assert len(heard) == 4 and not any(torch.equal(heard[0], other) for other in heard[1:])
+    torch.testing.assert_close(speech.wave, heard[2])
+
+
+def test_speech_goes_on_where_a_recording_ends(speaker, monkeypatch):
+    ids = torch.tensor(speaker.frontend.inventory.encode(["sil", "ˈæ", "sil"]))
+    known = Coded(speaker._voices["ann"].codes, ids, torch.tensor([1, 2, 1]), 1.0, 2)
+    monkeypatch.setattr(speaker, "_coded", lambda *recording: known)
+    speech = speaker.continue_recording(torch.zeros(24_000), "a", "One. Two.", SAYS)
+    assert speech.lines[0].phones == tuple(speaker.frontend.phones("One.")[1:])
+    assert speech.lines[1].phones == tuple(speaker.frontend.phones("Two."))
+    if speaker.model.config.pointer:
+        assert speech.phones[-1][2] == pytest.approx(speech.wave.shape[1] / 24_000)
+
+
+def test_memory_does_not_grow_with_the_text(speaker):
+    def most_held(sentences: int) -> int:
+        held = []
+        for number, _ in enumerate(speaker.stream("So it is. " * sentences, options=SAYS)):
+            if number % 5 == 4:
+                held.append(sum(t.untyped_storage().nbytes() for t in gc.get_objects() if torch.is_tensor(t)))
+        return max(held)
+
+    assert most_held(12) < 1.1 * most_held(4)
+
+
 def test_an_unknown_voice_is_refused(speaker):
     with pytest.raises(AudiogenError, match="unknown voice 'anne'; did you mean 'ann'"):
         next(speaker.stream("One.", "anne"))
 
 
-@pytest.mark.parametrize("wrong", [{"speed": 9.0}, {"max_dwell": 0}, {"pointer_temperature": -1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"speed": 9.0}, {"max_dwell": 0}, {"min_dwell": 20}, {"pointer_temperature": -1.0}, {"pause": 0.0}]
+)
 def test_options_out_of_range_are_refused(wrong):
     with pytest.raises(AudiogenError, match="must be"):
         SpeakOptions(**wrong)

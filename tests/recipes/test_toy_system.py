@@ -35,8 +35,12 @@ class ToyConfig:
 @dataclass
 class ToyState(State):
     phones: torch.Tensor
+    ended: torch.Tensor
     fine: None = None
-    done: bool = False
+
+    @property
+    def done(self):
+        return bool(self.ended.all())
 
 
 @register("acoustic", "toy", ToyConfig)
@@ -55,12 +59,12 @@ class Toy(nn.Module):
     def prime(self, prompts):
         return None
 
-    def init_state(self, utterances, options, primed=None):
-        return ToyState(torch.stack([utterance.phones for utterance in utterances]))
+    def init_state(self, utterances, options, generator=None, primed=None):
+        return ToyState(torch.stack([utterance.phones for utterance in utterances]), torch.zeros(len(utterances)) > 0)
 
-    def outline(self, state, options, generator=None, chunks=None):
+    def outline(self, state, options, chunks=None):
         frames = state.phones.repeat_interleave(self.config.dwell * self.config.merge, 1)
-        return frames, ToyState(state.phones, done=True)
+        return frames, ToyState(state.phones, torch.ones_like(state.ended))
 
     def fill(self, outline, state):
         return AudioTokens.from_codes(self.config.codec, self._logits(outline).argmax(-1)), state
