@@ -24,6 +24,7 @@ from torch import Tensor
 
 from audiogen import audio
 from audiogen.errors import AudiogenError
+from audiogen.infer.chorus import Chorus
 from audiogen.serve.sessions import Busy, Limits, Sessions
 
 if TYPE_CHECKING:
@@ -51,10 +52,10 @@ class SpeechRequest:
 
 
 class SpeakEndpoint:
-    """The ASGI endpoint. A client that leaves stops the work at the next chunk."""
+    """The ASGI endpoint; all who are served speak in chorus. A client that leaves stops its work at the next chunk."""
 
     def __init__(self, speaker: "Speaker", sessions: Sessions, limits: Limits) -> None:
-        self._speaker = speaker
+        self._speaker, self._chorus = speaker, Chorus(speaker)
         self._sessions = sessions
         self._limits = limits
 
@@ -98,7 +99,7 @@ class SpeakEndpoint:
         if asked.prompt is not None:
             prompt = asked.prompt
             voice = self._speaker.voice_from_recording(prompt.wave, prompt.transcript, prompt.sample_rate)
-        yield from self._speaker.stream(asked.text, voice)
+        yield from self._chorus.stream(asked.text, voice)
 
 
 def parse_request(body: bytes, limits: Limits) -> SpeechRequest:
