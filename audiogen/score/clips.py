@@ -59,6 +59,6 @@ def by_speaker(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
     return speakers
 
 
-def progress(items: Sequence[T], label: str) -> Iterator[T]:
+def progress(items: Iterable[T], label: str) -> Iterator[T]:
     """The items, with a progress bar that goes when they are through."""
     yield from track(items, description=label, transient=True)

@@ -1,4 +1,5 @@
 import json
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,12 @@ from audiogen import audio
 from audiogen.api import load
 from audiogen.errors import AudiogenError
 from audiogen.infer.speak import Speaker
+from audiogen.score import hard
 from audiogen.score.clips import corpus_clips
 from audiogen.score.codec import score_codec
 from audiogen.score.say import score_prompts, score_say
 from audiogen.score.transcribe import score_transcribe, streams_equal
+from audiogen.text.frontend import TextFrontend
 
 RATE = 16_000
 
@@ -77,6 +80,31 @@ def test_a_voice_is_scored_beside_recordings_and_codec(
     assert [row["clips"] for row in table.rows] == [4, 4, 2]
     assert recordings["real-time factor"] is None and recordings["odd lengths"] == 0
     assert resynthesis["real-time factor"] > 0 and voice["real-time factor"] > 0
+
+
+def test_hard_sentences_are_counted_by_kind_and_cut(tiny_voice_bundle, monkeypatch):
+    class Judge:
+        """Hears a phone more in one sentence, and a phone less in the other."""
+
+        def __init__(self, bundle):
+            self.known = lambda phones: [phone for phone in phones if phone != "sil"]
+
+        def heard(self, wave, sample_rate):
+            said = next(texts)
+            return ["k", *said] if said == phones["Oh no."] else said[:-1]
+
+    phones = {text: Judge(None).known(TextFrontend().phones(text)) for text in ("Oh no.", "Cat.")}
+    texts = cycle(phones.values())
+    monkeypatch.setattr(hard, "PhoneJudge", Judge)
+    monkeypatch.setattr(hard, "load_bundle", lambda name, kind: None)
+    table = hard.score_hard(["word\tOh no.", "Cat."], ["tiny-voice"], seeds=(0, 1), top_ps=(0.5, 1.0))
+    total, word, sentence, low, _ = table.rows
+    assert [row["readings"] for row in table.rows] == [8, 4, 4, 4, 4]
+    assert word["name"] == "tiny-voice, word" and sentence["name"] == "tiny-voice, sentence"
+    assert low["name"] == "tiny-voice, top-p 0.5"
+    assert word["PER"] == word["added"] == pytest.approx(1 / len(phones["Oh no."])) and word["skipped"] == 0
+    assert sentence["PER"] == sentence["skipped"] == pytest.approx(1 / len(phones["Cat."]))
+    assert total["runaways"] + total["early stops"] <= 8 and total["PER, 95 %"][0] <= total["PER"]
 
 
 def test_voice_prompts_are_compared_with_every_speaker(
