@@ -1,7 +1,9 @@
 """The demonstration: speak a sentence, stream it back through the recogniser, and leave what one can hear and see."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,18 +24,28 @@ from audiogen.metrics.timing import environment
 if TYPE_CHECKING:
     from audiogen.infer.listen import Listener
     from audiogen.infer.speak import Speaker
+    from audiogen.infer.speech import Speech
 
 WARM_UP = "Hello."
 CHUNK_SECONDS = 0.16
 
 
 @dataclass(frozen=True)
+class SentencePath:
+    """Phones of a sentence, timed from its start; `attention` [T, P] its frames gave to the prompt's, if that shows."""
+
+    phones: list[TimedPhone]
+    attention: Tensor | None
+
+
+@dataclass(frozen=True)
 class Spoken:
-    """Speech and how long it took: wave [1, N], phones with times, seconds to the first chunk and in all."""
+    """Speech: wave [1, N], phones with times, the path of each sentence, seconds to the first chunk and in all."""
 
     wave: Tensor
     sample_rate: int
     phones: list[TimedPhone]
+    paths: list[SentencePath]
     first: float
     taken: float
 
@@ -89,8 +101,22 @@ def _speak(speaker: "Speaker", text: str) -> Spoken:
         first = first or time.perf_counter() - begun
         chunks.append(chunk)
     taken = time.perf_counter() - begun
-    phones = speaker.synthesize(text).phones
-    return Spoken(torch.cat(chunks, dim=-1), speaker.sample_rate, phones, first, taken)
+    speech = speaker.synthesize(text)
+    paths = list(_paths(speaker, speech))
+    return Spoken(torch.cat(chunks, dim=-1), speaker.sample_rate, speech.phones, paths, first, taken)
+
+
+def _paths(speaker: "Speaker", speech: "Speech") -> Iterator[SentencePath]:
+    """Each sentence's phones, timed from its own start, with the attention to the prompt meanwhile."""
+    if not speech.phones:
+        return
+    phones, attention = iter(speech.phones), speaker.attention_to_prompt(speech)
+    for line in speech.lines:
+        own = list(islice(phones, len(line.phones)))
+        begun, end = own[0][1], own[-1][2]
+        frames = slice(round(begun * speaker.frame_rate), round(end * speaker.frame_rate))
+        own = [(phone, start - begun, stop - begun) for phone, start, stop in own]
+        yield SentencePath(own, None if attention is None else attention[frames])
 
 
 def _listen(listener: "Listener", spoken: Spoken, console: Console) -> Heard:
@@ -140,6 +166,10 @@ def _write(folder: Path, text: str, spoken: Spoken, heard: Heard, figures: dict[
     report.figures(figures)
     report.section("Spoken", "Made from the text as a stream; under it the phones where the model placed them.")
     report.speech("speech.wav", spoken.wave, spoken.sample_rate, text, spoken.phones)
+    if spoken.paths:
+        report.section("The way", "The phone pointer's steps, and where in the prompt the model looked meanwhile.")
+    for number, path in enumerate(spoken.paths, 1):
+        report.path(f"sentence {number}", path.phones, path.attention)
     report.section("Heard", "The same sound, streamed through the recogniser; the text as it came.")
     report.transcript("transcript.txt", heard.partials, spoken.wave, spoken.sample_rate, text)
     report.write(folder / "report.html")

@@ -33,7 +33,7 @@ def spectrogram_png(wave: Tensor, sample_rate: int) -> bytes:
     n_fft = 1 << (sample_rate // 32).bit_length()
     bands = log_mel(magnitude(spectrum(wave, n_fft, hop_length)), sample_rate, BANDS)[0]
     levels = ((bands - bands.max()) / DYNAMIC_RANGE + 1).clamp(0, 1)
-    return png((levels.flip(0) * 255).round().to(torch.uint8).numpy(), _palette())
+    return png((levels.flip(0) * 255).round().to(torch.uint8).numpy(), palette())
 
 
 def png(indices: np.ndarray, palette: np.ndarray) -> bytes:
@@ -71,7 +71,7 @@ def speech_svg(wave: Tensor, sample_rate: int, phones: Sequence[TimedPhone] = ()
             f'<image width="{width:.1f}" height="{PICTURE_HEIGHT}" preserveAspectRatio="none"',
             f' href="data:image/png;base64,{image}"/>',
             *_phones(phones),
-            *_axis(duration, PICTURE_HEIGHT + labels_height),
+            *axis(duration, PICTURE_HEIGHT + labels_height),
             "</svg>",
         ]
     )
@@ -91,7 +91,8 @@ def _phones(phones: Sequence[TimedPhone]) -> list[str]:
     return marks
 
 
-def _axis(duration: float, top: int) -> list[str]:
+def axis(duration: float, top: int) -> list[str]:
+    """Seconds from 0 to `duration`, written below the height `top` of a picture."""
     step = next(step for step in (0.5, 1, 2, 5, 10, 30, 60) if duration / step <= 60 or step == 60)
     marks = []
     for tick in np.arange(0, duration + 1e-6, step):
@@ -104,7 +105,7 @@ def _axis(duration: float, top: int) -> list[str]:
     return marks
 
 
-def _palette() -> np.ndarray:
+def palette() -> np.ndarray:
     """256 colours through `_COLOURS`, uint8 [256, 3]."""
     stops = np.array([[int(colour[i : i + 2], 16) for i in (0, 2, 4)] for colour in _COLOURS], float)
     places = np.linspace(0, len(stops) - 1, 256)

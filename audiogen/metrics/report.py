@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from audiogen import audio, files
+from audiogen.metrics.path_picture import path_svg
 from audiogen.metrics.picture import TimedPhone, speech_svg
 from audiogen.metrics.tables import Table, format_figure
 
@@ -72,6 +73,12 @@ class Report:
             f"<figure class=sound><figcaption>{escape(label)}</figcaption>{spoken}"
             f"{_player(wave, sample_rate)}{picture}</figure>"
         )
+
+    def path(self, label: str, phones: Sequence[TimedPhone], attention: Tensor | None = None) -> None:
+        """The way of a phone pointer; see `path_svg`. Long ones get no picture."""
+        if phones and phones[-1][2] <= _LONGEST_PICTURE:
+            picture = f"<div class='scroll picture'>{path_svg(phones, attention)}</div>"
+            self._parts.append(f"<figure><figcaption>{escape(label)}</figcaption>{picture}</figure>")
 
     def transcript(
         self,
