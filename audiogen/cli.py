@@ -55,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (
         _add_say,
+        _add_edit,
         _add_transcribe,
         _add_codec,
         _add_generate,
@@ -101,17 +102,61 @@ audiogen say "The kettle is on." --out kettle.wav
 audiogen say - --out chapter.flac < chapter.txt
 audiogen say "Straight to the speakers." --stream | aplay -t raw -f S16_LE -r 24000
 audiogen say "In another voice." --prompt me.wav --transcript "What I say in me dot wav."
+audiogen say "Wait [[sil:0.8]] for the [[təmˈeɪ:0.3toʊz]]."    # a pause of 0.8 s, phones, one of them of 0.3 s
+audiogen say "A quarter faster, with short pauses." --speed 1.25 --pause 0.15
+audiogen say "Just as I read it." --timing me_reading_it.wav --voice lj
+audiogen say "Seven boats came in." --save-lines boats.json && audiogen say --lines boats.json --voice lj
+audiogen say "Only the clearest of four readings." --best-of 4
 """,
     )
-    parser.add_argument("text", help="what to say; - reads it from standard input")
+    parser.add_argument(
+        "text", nargs="?", help="what to say, phones in double brackets; - reads it from standard input"
+    )
     parser.add_argument("--out", metavar="FILE", help="a .wav, .flac or .ogg file (default: speech.wav)")
     parser.add_argument("--voice", metavar="NAME", help="a voice of the model (default: its first)")
     parser.add_argument("--model", default=DEFAULT_VOICE, metavar="NAME", help="a voice model (default: %(default)s)")
     parser.add_argument("--prompt", metavar="FILE", help="speak like this recording, a few seconds of one speaker")
     parser.add_argument("--transcript", metavar="TEXT", help="what is said in --prompt, word for word")
+    parser.add_argument(
+        "--go-on", action="store_true", help="go on where --prompt ends, as if it had not ended; gives what is new"
+    )
     parser.add_argument("--stream", action="store_true", help="raw 16-bit mono sound to standard output as it is made")
-    parser.add_argument("--seed", type=int, metavar="N", help="another number, another reading (default: 0)", default=0)
+    parser.add_argument("--int8", action="store_true", help="weights of 8 bits: faster, a little less exact")
+    rhythm = parser.add_argument_group("rhythm (models with a phone pointer)")
+    rhythm.add_argument("--speed", type=float, default=1.0, metavar="X", help="1.25 is a quarter faster (default: 1)")
+    rhythm.add_argument("--pause", type=float, metavar="SECONDS", help="pause so long at commas and after sentences")
+    rhythm.add_argument(
+        "--longest-phone", type=float, metavar="SECONDS", help="no phone or pause lasts longer (default: 0.32)"
+    )
+    rhythm.add_argument("--timing", metavar="FILE", help="a recording of the same text, to be followed phone by phone")
+    rhythm.add_argument("--lines", metavar="FILE", help="instead of a text: phones and seconds, as --save-lines writes")
+    rhythm.add_argument("--save-lines", metavar="FILE", help="write the phones and how long each was, as .json")
+    choice = parser.add_argument_group("chance")
+    choice.add_argument("--temperature", type=float, metavar="T", help="chance in the sound (default: 0.4; 0 is none)")
+    choice.add_argument("--top-p", type=float, metavar="P", help="draw from the likeliest codes only (default: 0.9)")
+    choice.add_argument(
+        "--best-of", type=int, default=1, metavar="N", help="read each sentence N times, keep the clearest"
+    )
+    choice.add_argument("--seed", type=int, metavar="N", help="another number, another reading (default: 0)", default=0)
     _add_json(parser)
+
+
+def _add_edit(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "edit",
+        "change words in a recording, in its own voice",
+        """
+audiogen edit me.wav --transcript "We meet at noon." --to "We meet at seven." --out seven.wav
+audiogen edit me.wav --transcript "I do not agree." --to "I agree." --out agree.wav
+""",
+    )
+    parser.add_argument("recording", metavar="FILE", help="a recording of one speaker, at most a minute")
+    parser.add_argument("--transcript", required=True, metavar="TEXT", help="what is said in it, word for word")
+    parser.add_argument("--to", required=True, metavar="TEXT", help="what it should say; words that differ are made")
+    parser.add_argument("--out", default="edited.wav", metavar="FILE", help="the file to write (default: %(default)s)")
+    parser.add_argument("--model", default=DEFAULT_VOICE, metavar="NAME", help="a voice model (default: %(default)s)")
+    parser.add_argument("--seed", type=int, metavar="N", help="another number, another reading (default: 0)", default=0)
 
 
 def _add_transcribe(commands: Any) -> None:
@@ -344,14 +389,23 @@ audiogen score codec --data-root data
 audiogen score transcribe --corpus kathleen_en fsdd_digits --limit 20 --json scores.json
 audiogen score say --sentences unseen.txt --beside exp/plain/train/bundle
 audiogen score prompts --sentences unseen.txt --corpus nonnative_en
+audiogen score hard --sentences egs/kathleen_en/tts/local/hard_sentences.tsv --seeds 3 --top-p 0.1 0.5 1.0
 """,
     )
-    parser.add_argument("what", metavar="WHAT", help="codec, transcribe, say, or prompts (other speakers' voices)")
+    parser.add_argument(
+        "what",
+        metavar="WHAT",
+        help="codec, transcribe, say, prompts (other speakers' voices), hard (texts that voices get lost in)",
+    )
     parser.add_argument("--corpus", nargs="+", metavar="NAME", help="corpora, or folders of recordings")
     parser.add_argument("--data-root", metavar="FOLDER", help="where the corpora lie (default: $AUDIOGEN_DATA)")
-    parser.add_argument("--sentences", metavar="FILE", help="what to say, a sentence a line; say and prompts need it")
+    parser.add_argument("--sentences", metavar="FILE", help="what to say, a sentence a line; all that speak need it")
     parser.add_argument("--limit", type=int, metavar="N", help="at most so many clips and sentences")
-    parser.add_argument("--beside", nargs="+", default=[], metavar="NAME", help="say: further voices for the table")
+    parser.add_argument(
+        "--beside", nargs="+", default=[], metavar="NAME", help="say, hard: further voices for the table"
+    )
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="hard: readings of each sentence")
+    parser.add_argument("--top-p", type=float, nargs="+", default=[0.9], metavar="P", help="hard: how far to draw from")
     _add_models_measured(parser)
     _add_json(parser)
 

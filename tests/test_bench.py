@@ -41,9 +41,12 @@ def test_our_encodec_is_timed_beside_the_package_at_equal_codes(monkeypatch):
 
 def test_speaking_is_timed_to_the_first_chunk_and_to_the_last(tiny_codec_bundle, tiny_voice_bundle, monkeypatch):
     monkeypatch.setattr(bench, "SENTENCES", ("Oh.", "Oh no."))
+    monkeypatch.setattr(bench, "SAY_PAIRS", 1)
     table = bench.bench_say("tiny-voice", threads=1)
-    assert [row["name"] for row in table.rows] == ["1 words", "2 words"]
-    for row in table.rows:
+    *streamed, small, together = table.rows
+    assert [row["name"] for row in table.rows] == ["1 words", "2 words", "8-bit weights", "spoken together"]
+    assert small["times as fast"] > 0 and together["times as fast"] > 1
+    for row in streamed:
         assert row["real-time factor"] > 0
         assert 0 < row["first audio"] <= 1000 * row["real-time factor"] * row["audio"]
 

@@ -42,6 +42,7 @@ def test_help_is_instant_and_needs_no_torch():
     "command",
     [
         "say",
+        "edit",
         "transcribe",
         "codec encode",
         "codec decode",
@@ -137,6 +138,16 @@ def test_say_streams_raw_sound(tiny_voice_bundle: Path, tmp_path: Path, monkeypa
     np.testing.assert_array_equal(streamed, kept)
 
 
+def test_lines_that_were_saved_are_said_again_with_their_timing(tiny_voice_bundle: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    say = ["say", "--model", "tiny-voice", "--longest-phone", "0.1"]
+    assert main([*say, "Cat [[sil:0.4]] tack. So.", "--save-lines", "lines.json", "--out", "first.wav"]) == 0
+    lines = json.loads(Path("lines.json").read_text())["lines"]
+    assert len(lines) == 2 and ["sil", pytest.approx(0.4, abs=0.02)] in lines[0]
+    assert main([*say, "--lines", "lines.json", "--voice", "bob", "--seed", "7", "--int8", "--out", "again.wav"]) == 0
+    assert audio.check("first.wav").frames == audio.check("again.wav").frames
+
+
 def test_another_seed_is_another_reading(tiny_voice_bundle: Path, tmp_path: Path):
     def say(seed: int) -> bytes:
         out = tmp_path / f"{seed}.wav"
@@ -159,6 +170,7 @@ def test_the_demo_leaves_its_files(tiny_voice_bundle: Path, tiny_recognizer_bund
 def test_bench_writes_figures(tiny_voice_bundle: Path, tmp_path: Path, monkeypatch, capsys):
     monkeypatch.setattr("audiogen.bench.SENTENCES", ("Hi.",))
     monkeypatch.setattr("audiogen.bench.REPEATS", 1)
+    monkeypatch.setattr("audiogen.bench.SAY_PAIRS", 1)
     figures = tmp_path / "speed.json"
     assert main(["bench", "say", "--voice-model", "tiny-voice", "--json", str(figures)]) == 0
     assert {"name", "value", "unit"} <= set(json.loads(figures.read_text())["rows"][0])
@@ -327,6 +339,13 @@ def test_unspeakable_text_is_refused(text: str, tiny_voice_bundle: Path, tmp_pat
         (["--prompt", "me.wav", "--transcript", "me"], "me.wav: no such file"),
         (["--seed", "one"], "invalid int value: 'one'"),
         (["--sed", "1"], "--sed"),
+        (["--go-on"], "--go-on goes on from --prompt"),
+        (["--best-of", "0"], "--best-of 0"),
+        (["--stream", "--best-of", "2"], "--best-of and --save-lines need a file"),
+        (["--lines", "a.json"], "not both"),
+        (["--timing", "me.wav"], "me.wav: no such file"),
+        (["--speed", "9"], "speed is 9.0"),
+        (["--longest-phone", "0"], "max_dwell 0"),
     ],
 )
 def test_wrong_options_of_say_are_refused(
