@@ -34,7 +34,7 @@ from audiogen.recipes.common import (
 from audiogen.recipes.items import do_items, read_rows
 from audiogen.recipes.settings import ModelConfig, RunConfig
 from audiogen.score.codec import CODEBOOKS, OPUS_RATES, clip_figures, codec_table
-from audiogen.train.codec import CodecObjective, CodecTrainConfig, reconstruction_losses
+from audiogen.train.codec import CodecObjective, CodecTrainConfig, perplexity, reconstruction_losses
 
 if TYPE_CHECKING:
     from lhotse import MonoCut
@@ -87,6 +87,11 @@ class CodecRun(RunConfig):
     fitted_merge: int = 2
     data: CodecData = field(default_factory=CodecData)
 
+    def __post_init__(self) -> None:
+        if not self.init_from and (self.objective.decoder_only or self.fitted_batches):
+            part = "decoder" if self.objective.decoder_only else "codebooks"
+            raise AudiogenError(f"the {part} of which codec? give its name or folder as init_from=…, e.g. codec-24khz")
+
 
 class Prepare:
     """Decode the corpora once, at the codec's rate."""
@@ -123,10 +128,8 @@ class Train:
 
     def run(self, config: CodecRun, folder: Path) -> None:
         """Train to the last step and export the bundle."""
-        if config.objective.decoder_only and not config.init_from:
-            raise AudiogenError("a decoder is trained for a codec there is; give its bundle as init_from=…")
         data, prepared = config.data, Path(config.exp_dir) / Prepare.name
-        codec = new_model(config.codec, config.init_from, config.train.seed)
+        codec = _starting_codec(config)
         stream = SegmentStream(
             SegmentCache.open(prepared / "train"),
             data.batch_size,
@@ -229,16 +232,31 @@ def used_codebooks(codec: nn.Module) -> list[int]:
 
 
 def reconstruction(codec: nn.Module, batches: list[torch.Tensor]) -> dict[str, float]:
-    """Mean reconstruction losses over batches [B, 1, N], for each number of codebooks."""
+    """Over batches [B, 1, N]: mean reconstruction losses for each number of codebooks, and each one's perplexity."""
     figures: dict[str, float] = {}
-    for wave in batches:
-        tokens = codec.encode(wave)
+    coded = [codec.encode(wave) for wave in batches]
+    for number, codes in enumerate(torch.cat([tokens.codes for tokens in coded]).unbind(1), start=1):
+        figures[f"perplexity/{number}"] = perplexity(codes, codec.spec.codebook_size)
+    for wave, tokens in zip(batches, coded, strict=True):
         for used in used_codebooks(codec):
             rebuilt = codec.decode(AudioTokens.from_codes(codec.spec, tokens.codes[:, :used]))
             losses = reconstruction_losses(rebuilt[:, 0, : wave.shape[-1]], wave[:, 0], codec.spec.sample_rate)
             for name, loss in losses.items():
                 figures[f"{name}/{used}"] = figures.get(f"{name}/{used}", 0.0) + loss.item() / len(batches)
     return figures
+
+
+def _starting_codec(config: CodecRun) -> nn.Module:
+    """The codec to train. One whose decoder alone is trained must come whole, so that its codes stay what they are."""
+    codec = new_model(config.codec, config.init_from, config.train.seed)
+    if config.objective.decoder_only:
+        given = load_bundle(config.init_from, kind="codec")
+        if given.model.codes_digest() != codec.codes_digest():
+            raise AudiogenError(
+                f"init_from={config.init_from} makes other codes than the codec described: set codec.config to its "
+                f"settings, {given.config}"
+            )
+    return codec
 
 
 def _trained(config: CodecRun) -> nn.Module:

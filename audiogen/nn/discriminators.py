@@ -13,12 +13,12 @@ Judgement = tuple[Tensor, list[Tensor]]
 
 
 class PatchDiscriminator(nn.Module):
-    """Scores patches of a spectrogram [B, T, bins]."""
+    """Scores patches of a spectrogram [B, T, bins]. Strides keep it about as dear as the codec it judges."""
 
-    def __init__(self, channels: tuple[int, ...] = (12, 24, 32, 32)) -> None:
+    def __init__(self, channels: tuple[int, ...] = (16, 32, 32, 32)) -> None:
         super().__init__()
-        sizes = zip((1, *channels), channels, strict=False)
-        self.layers = nn.ModuleList(weight_norm(nn.Conv2d(a, b, (3, 7), (1, 2), (1, 3))) for a, b in sizes)
+        sizes = zip((1, *channels), channels, ((2, 2), (2, 2), (2, 2), (1, 2)), strict=False)
+        self.layers = nn.ModuleList(weight_norm(nn.Conv2d(a, b, (3, 5), stride, (1, 2))) for a, b, stride in sizes)
         self.score = weight_norm(nn.Conv2d(channels[-1], 1, 3, padding=1))
 
     def forward(self, spectrogram: Tensor) -> Judgement:

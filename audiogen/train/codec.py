@@ -69,7 +69,9 @@ class CodecObjective:
         if quantized is not None and not self.config.decoder_only:
             parts["commitment"] = quantized.commitment
         if adversarial:
+            discriminators.requires_grad_(False)  # here they only pass the gradient on
             judged = discriminators(rebuilt[rows])
+            discriminators.requires_grad_(True)
             parts |= {"adversarial": adversarial_loss(judged), "feature": feature_loss(real, judged)}
         loss = sum(getattr(self.config, f"{name}_weight") * part for name, part in parts.items())
         figures = {name: part.item() for name, part in parts.items()}
