@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from audiogen.errors import AudiogenError
 from audiogen.nn.conv import CausalConv1d, ConvState
 from audiogen.nn.digest import digest
+from audiogen.nn.reconstruction import Reconstruction
 from audiogen.nn.state import State
 from audiogen.protocols import AudioTokens, CodecSpec
 from audiogen.registry import register
@@ -167,12 +168,12 @@ class SqCodec(nn.Module):
         """SHA-256 of what decides the codes: all settings and the encoder."""
         return digest(asdict(self.config), self.encoder)
 
-    def forward(self, wave: Tensor, rounded: bool = True) -> tuple[Tensor, Tensor]:
-        """Training: wave [B, 1, T · hop] rebuilt, through rounding or not, and its latents [B, D, T] before it."""
+    def forward(self, wave: Tensor) -> Reconstruction:
+        """Training: wave [B, 1, T · hop] through rounding."""
         latents, _ = run(self.encoder, wave, self.init_state(len(wave)).encoder.convs)
-        latents = latents.tanh()
-        passed = self.quantizer(latents) if rounded else latents
-        return self._decode_latents(passed, self.init_state(len(wave)).decoder, final=True)[0], latents
+        rounded = self.quantizer(latents.tanh())
+        rebuilt, _ = self._decode_latents(rounded, self.init_state(len(wave)).decoder, final=True)
+        return Reconstruction(rebuilt[:, 0])
 
     def latents(self, wave: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Latents [B, D, T] of wave [B, 1, N] before rounding, between −1 and 1."""

@@ -21,7 +21,6 @@ from audiogen.checkpoint import load_bundle
 from audiogen.data.corpora import load_cuts, read_wave
 from audiogen.data.segments import SegmentCache, SegmentStream, build_cache
 from audiogen.errors import AudiogenError
-from audiogen.protocols import AudioTokens
 from audiogen.recipes.common import (
     BUNDLE,
     corpora_inputs,
@@ -33,7 +32,7 @@ from audiogen.recipes.common import (
 )
 from audiogen.recipes.items import do_items, read_rows
 from audiogen.recipes.settings import ModelConfig, RunConfig
-from audiogen.score.codec import CODEBOOKS, OPUS_RATES, clip_figures, codec_table
+from audiogen.score.codec import CODEBOOKS, OPUS_RATES, clip_figures, codec_table, versions
 from audiogen.train.codec import CodecObjective, CodecTrainConfig, perplexity, reconstruction_losses
 
 if TYPE_CHECKING:
@@ -175,10 +174,8 @@ class Generate:
         return {**clips, "codebooks": CODEBOOKS}
 
     def run(self, config: CodecRun, folder: Path) -> None:
-        """Write `original/` and, for each number of codebooks, `<number>/`."""
+        """Write `original/` and a folder for each of the codec's `versions`."""
         codec = _trained(config)
-        for name in ("original", *map(str, used_codebooks(codec))):
-            (folder / name).mkdir(exist_ok=True)
         do_items(
             [(cut.id, cut) for cut in held_out_cuts(config)],
             folder / "clips.jsonl",
@@ -189,12 +186,12 @@ class Generate:
     def _resynthesize(self, codec: nn.Module, cut: MonoCut, config: CodecRun, folder: Path) -> dict[str, Any]:
         rate = codec.spec.sample_rate
         wave = read_wave(cut, rate)
-        audio.write(folder / "original" / f"{cut.id}.wav", wave, rate)
         with torch.inference_mode():
-            tokens = codec.encode(wave[None, None])
-            for used in used_codebooks(codec):
-                rebuilt = codec.decode(dataclasses.replace(tokens, codes=tokens.codes[:, :used]))
-                audio.write(folder / str(used) / f"{cut.id}.wav", rebuilt[0], rate)
+            made = versions(codec.encode(wave[None, None]))
+            waves = {"original": wave} | {name: codec.decode(tokens)[0] for name, tokens in made.items()}
+        for name, rebuilt in waves.items():
+            (folder / name).mkdir(exist_ok=True)
+            audio.write(folder / name / f"{cut.id}.wav", rebuilt, rate)
         return {"corpus": cut.custom["corpus"], "seconds": len(wave) / rate}
 
 
@@ -226,23 +223,19 @@ def held_out_cuts(config: CodecRun) -> list[MonoCut]:
     return [cut for cuts in corpora for cut in cuts[: config.data.test_clips]]
 
 
-def used_codebooks(codec: nn.Module) -> list[int]:
-    """The numbers of codebooks that a codec is judged at."""
-    return [used for used in CODEBOOKS if used <= codec.spec.num_codebooks]
-
-
 def reconstruction(codec: nn.Module, batches: list[torch.Tensor]) -> dict[str, float]:
-    """Over batches [B, 1, N]: mean reconstruction losses for each number of codebooks, and each one's perplexity."""
+    """Over batches [B, 1, N]: mean reconstruction losses of each of `versions`, and each codebook's perplexity."""
     figures: dict[str, float] = {}
     coded = [codec.encode(wave) for wave in batches]
-    for number, codes in enumerate(torch.cat([tokens.codes for tokens in coded]).unbind(1), start=1):
-        figures[f"perplexity/{number}"] = perplexity(codes, codec.spec.codebook_size)
+    if codec.spec.num_codebooks:
+        for number, codes in enumerate(torch.cat([tokens.codes for tokens in coded]).unbind(1), start=1):
+            figures[f"perplexity/{number}"] = perplexity(codes, codec.spec.codebook_size)
     for wave, tokens in zip(batches, coded, strict=True):
-        for used in used_codebooks(codec):
-            rebuilt = codec.decode(AudioTokens.from_codes(codec.spec, tokens.codes[:, :used]))
-            losses = reconstruction_losses(rebuilt[:, 0, : wave.shape[-1]], wave[:, 0], codec.spec.sample_rate)
-            for name, loss in losses.items():
-                figures[f"{name}/{used}"] = figures.get(f"{name}/{used}", 0.0) + loss.item() / len(batches)
+        for version, made in versions(tokens).items():
+            rebuilt = codec.decode(made)[:, 0, : wave.shape[-1]]
+            for name, loss in reconstruction_losses(rebuilt, wave[:, 0], codec.spec.sample_rate).items():
+                key = f"{name}/{version}"
+                figures[key] = figures.get(key, 0.0) + loss.item() / len(batches)
     return figures
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from audiogen.errors import AudiogenError
 from audiogen.protocols import Stage
-from audiogen.recipes import aligner, asr, codec, espeak, g2p, music, tta, tts
+from audiogen.recipes import aligner, asr, codec, espeak, g2p, music, tta, tts, wave_codec
 from audiogen.recipes.compose import compose_run
 from audiogen.recipes.runner import Span, run_stages
 from audiogen.recipes.settings import RunConfig
@@ -34,6 +34,7 @@ TASKS = {
     "music": Task(music.MusicRun, music.STAGES),
     "tta": Task(tta.TtaRun, tta.STAGES),
     "tts": Task(tts.TtsRun, tts.STAGES),
+    "wave_codec": Task(wave_codec.WaveCodecRun, wave_codec.STAGES),
 }
 
 

@@ -135,6 +135,38 @@ def test_other_codecs_write_files_too(name: str, config: dict, sound: Path, tmp_
     torch.testing.assert_close(audio.read(tmp_path / "back.wav"), whole.clamp(-1, 1), atol=1e-4, rtol=0)
 
 
+SEGMENTED = {
+    "sample_rate": 8_000,
+    "num_codebooks": 2,
+    "codebook_size": 16,
+    "segment": 800,
+    "segment_stride": 792,
+    "network": {"channels": 2, "causal": False, "time_norm": True, "ratios": [2, 2], "filters": 2, "latent_dim": 4},
+}
+
+
+@pytest.mark.parametrize("samples", [1, 790, 793, 801, 9_001])
+def test_a_codec_in_segments_codes_files(samples: int, tmp_path: Path, monkeypatch):
+    """Its scales are in the file; blocks of 0.3 s end anywhere in a segment."""
+    monkeypatch.setattr("audiogen.infer.compress.BLOCK_SECONDS", 0.3)
+    torch.manual_seed(0)
+    model = registry.build("codec", "encodec_segmented", SEGMENTED).eval()
+    codec = FileCodec(Bundle("codec", "encodec_segmented", SEGMENTED, model=model))
+    wave = 0.3 * torch.randn(1, samples)
+    audio.write(tmp_path / "a.wav", wave, 8_000)
+    codec.encode_file(tmp_path / "a.wav", tmp_path / "a.agc")
+    codec.decode_file(tmp_path / "a.agc", tmp_path / "b.wav")
+    tokens = codec.encode(tmp_path / "a.wav")
+    with torch.inference_mode():
+        heard = audio.read(tmp_path / "a.wav").expand(2, -1)[None]
+        whole = model.encode(heard)
+        assert torch.equal(tokens.codes, whole.codes) and torch.equal(tokens.scales, whole.scales)
+        expected = model.decode(whole)[0]
+    assert int(tokens.num_samples) == samples and codec.decode(tokens).shape == (2, samples)
+    back = audio.read(tmp_path / "b.wav", mono=False)
+    torch.testing.assert_close(back, expected.clamp(-1, 1), atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize("codebooks", [0, 5, -1])
 def test_codebooks_the_codec_lacks_are_refused(codec: FileCodec, sound: Path, tmp_path: Path, codebooks: int):
     with pytest.raises(AudiogenError, match="1 to 4"):

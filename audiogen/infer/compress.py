@@ -61,33 +61,37 @@ class FileCodec:
         Raises:
             AudiogenError: If the file cannot be read (see `audio.check`) or `codebooks` is out of range.
         """
-        blocks = list(self._encoded(source, self._kept(codebooks)))
+        blocks, samples = zip(*self._encoded(source, self._kept(codebooks)), strict=True)
         tokens = AudioTokens.from_codes(self.spec, torch.cat([block.codes for block in blocks], dim=-1)[None])
-        tokens.num_samples = tokens.lengths * self.spec.hop_length - blocks[-1].padding
+        tokens.num_samples = torch.tensor([sum(samples)])
+        if self.spec.segment:
+            tokens.scales = torch.cat([block.scales for block in blocks])[None]
         return tokens
 
     def decode(self, tokens: AudioTokens) -> Tensor:
         """Wave [C, N] at the codec's rate."""
         parts = tokens.codes[0].split(round(BLOCK_SECONDS * self.spec.frame_rate), dim=-1)
-        padding = tokens.codes.shape[-1] * self.spec.hop_length - int(tokens.num_samples[0])
-        blocks = (CodesBlock(part, number == len(parts), padding) for number, part in enumerate(parts, start=1))
+        padding, scales = -int(tokens.num_samples[0]) % self.spec.hop_length, [None] * len(parts)
+        if tokens.scales is not None:
+            scales = [tokens.scales[0], *[tokens.scales[0, :0]] * (len(parts) - 1)]
+        blocks = (CodesBlock(part, part is parts[-1], padding, s) for part, s in zip(parts, scales, strict=True))
         return torch.cat(list(self._decoded(blocks)), dim=-1)
 
     def encode_file(
         self, source: str | Path | BinaryIO, target: str | Path | BinaryIO, codebooks: int | None = None
     ) -> CodedFile:
         """Encode a sound file, or WAV as it comes through a pipe, into the `.agc` file or pipe `target`."""
-        kept, frames, padding = self._kept(codebooks), 0, 0
+        kept, total = self._kept(codebooks), 0
 
         def counted() -> Iterator[CodesBlock]:
-            nonlocal frames, padding
-            for block in self._encoded(source, kept):
-                frames, padding = frames + block.codes.shape[1], block.padding
+            nonlocal total
+            for block, samples in self._encoded(source, kept):
+                total += samples
                 yield block
 
         with _to_write(target) as file:
             written = write_blocks(file, self.codec, kept, counted())
-        return CodedFile((frames * self.spec.hop_length - padding) / self.spec.sample_rate, kept, written)
+        return CodedFile(total / self.spec.sample_rate, kept, written)
 
     def decode_file(self, source: str | Path | BinaryIO, target: str | Path | BinaryIO) -> float:
         """Decode the `.agc` file or pipe `source` into a sound file, or as WAV into a pipe; returns the seconds.
@@ -112,19 +116,17 @@ class FileCodec:
             raise AudiogenError(f"{kept} codebooks asked for; this codec has 1 to {self.spec.num_codebooks}")
         return kept
 
-    def _encoded(self, source: str | Path | BinaryIO, kept: int) -> Iterator[CodesBlock]:
-        state, samples, frames = self.codec.init_state(1), 0, 0
+    def _encoded(self, source: str | Path | BinaryIO, kept: int) -> Iterator[tuple[CodesBlock, int]]:
+        """Blocks of codes, and how many samples each one took."""
+        state, samples = self.codec.init_state(1), 0
         for sound, final in _with_final(self._heard(source)):
             with torch.inference_mode():
                 wave = sound.expand(self.spec.channels, -1)[None]
                 tokens, state = self.codec.encode_step(wave, state, final=final)
-            if tokens.scales is not None:
-                raise AudiogenError(
-                    f"files of codes do not hold the loudness that {self.spec.name!r} adds to its codes"
-                )
-            samples, frames = samples + sound.shape[-1], frames + tokens.codes.shape[-1]
-            padding = frames * self.spec.hop_length - samples if final else 0
-            yield CodesBlock(tokens.codes[0, :kept], final, padding)
+            samples += sound.shape[-1]
+            padding = -samples % self.spec.hop_length if final else 0
+            scales = None if tokens.scales is None else tokens.scales[0]
+            yield CodesBlock(tokens.codes[0, :kept], final, padding, scales), sound.shape[-1]
         if not samples:
             raise AudiogenError(f"{_name(source)} is damaged: no samples can be read from it")
 
@@ -137,9 +139,13 @@ class FileCodec:
                 raise AudiogenError(f"the codes are of more than {audio.MAX_MINUTES:g} minutes; cut them into parts")
             with torch.inference_mode():
                 step = AudioTokens.from_codes(self.spec, block.codes[None])
+                step.scales = None if block.scales is None else block.scales[None]
                 wave, state = self.codec.decode_step(step, state, final=block.last)
             if block.last:
-                wave = wave[..., : max(0, frames * self.spec.hop_length - block.padding - given)]
+                # Segments overlap, so their frames do not tell how much they hold; what they decode to does.
+                whole = given + wave.shape[-1] if self.spec.segment else frames * self.spec.hop_length
+                excess = (whole + block.padding) % self.spec.hop_length
+                wave = wave[..., : max(0, whole - excess - given)]
             given += wave.shape[-1]
             yield wave[0]
 

@@ -7,7 +7,9 @@
              uint32  CRC-32 of all of this
     block:   uint16  frames, at most 4,096; the highest bit marks the last block
              uint16  in the last block, samples of its last frame that are padding; else 0
-             uint32  bytes that follow, at most 4 for each code and 64 more
+             uint32  bytes that follow, at most 4 for each code and 64 more, besides the scales
+             scales  only of a codec in segments: uint16 how many, at most 4,096, and each as a float32, the loudness
+                     of a segment that begins in this block or, where a block was cut for its size, in the next ones
              bytes   the codes, as `coding.CodesCoder` writes them
              uint32  CRC-32 of all of this
 
@@ -32,18 +34,26 @@ from audiogen.infer.coding import CodesCoder
 
 MAGIC = b"AGC2"
 FINGERPRINT_BYTES = 8
-MAX_FRAMES = 4096
+MAX_FRAMES = MAX_SCALES = 4096
 LAST = 1 << 15
-BLOCK_HEAD, CHECKSUM = struct.Struct("<HHI"), struct.Struct("<I")
+BLOCK_HEAD, COUNT, CHECKSUM = struct.Struct("<HHI"), struct.Struct("<H"), struct.Struct("<I")
 
 
 @dataclass(frozen=True)
 class CodesBlock:
-    """Consecutive frames: `codes` int64 [K, T]; `last` ends the stream, whose last frame has `padding` samples."""
+    """Consecutive frames.
+
+    Attributes:
+        codes: int64 [K, T].
+        last: Whether they end the stream.
+        padding: How many samples of the last frame of the stream are none of the sound.
+        scales: Loudness [S] of the segments that begin here, from a codec in segments.
+    """
 
     codes: Tensor
     last: bool = False
     padding: int = 0
+    scales: Tensor | None = None
 
 
 def fingerprint(codec: nn.Module) -> bytes:
@@ -68,10 +78,11 @@ def write_blocks(file: BinaryIO, codec: nn.Module, codebooks: int, blocks: Itera
     head = MAGIC + struct.pack("<B", len(name)) + name + fingerprint(codec) + struct.pack("<H", codebooks)
     written, coder = _write_checked(file, head), codes_coder(codec, codebooks)
     for block in blocks:
-        for codes, last in _within_limit(block):
-            payload = coder.encode(codes.numpy()) if codes.shape[1] else b""
-            frames, padding = codes.shape[1] | LAST * last, block.padding * last
-            written += _write_checked(file, BLOCK_HEAD.pack(frames, padding, len(payload)) + payload)
+        for part in _within_limit(block):
+            payload = b"" if part.scales is None else _scales_to_bytes(part.scales)
+            payload += coder.encode(part.codes.numpy()) if part.codes.shape[1] else b""
+            head = BLOCK_HEAD.pack(part.codes.shape[1] | LAST * part.last, part.padding, len(payload))
+            written += _write_checked(file, head + payload)
     return written
 
 
@@ -93,12 +104,14 @@ def read_blocks(file: BinaryIO, codec: nn.Module, name: str) -> Iterator[CodesBl
         head = _exactly(file, BLOCK_HEAD.size, where)
         marked, padding, length = BLOCK_HEAD.unpack(head)
         frames, last = marked & ~LAST, bool(marked & LAST)
-        if frames > MAX_FRAMES or length > 4 * codebooks * frames + 64 or padding >= max(1, hop_length * last):
+        limit = 4 * codebooks * frames + 64 + (COUNT.size + 4 * MAX_SCALES) * bool(codec.spec.segment)
+        if frames > MAX_FRAMES or length > limit or padding >= max(1, hop_length * last):
             raise AudiogenError(f"{where} is damaged: {frames} frames in {length} bytes with padding {padding}")
         payload = _exactly(file, length, where)
         _check_sum(file, head + payload, where)
+        scales, payload = _scales_from_bytes(payload, where) if codec.spec.segment else (None, payload)
         codes = coder.decode(payload, frames)
-        yield CodesBlock(torch.from_numpy(codes), last, padding)
+        yield CodesBlock(torch.from_numpy(codes), last, padding, scales)
         if last:
             if file.read(1):
                 raise AudiogenError(f"{name} is damaged: something follows its last block")
@@ -133,12 +146,30 @@ def codes_coder(codec: nn.Module, codebooks: int) -> CodesCoder:
     return CodesCoder(codebooks, codec.spec.codebook_size, values)
 
 
-def _within_limit(block: CodesBlock) -> Iterator[tuple[Tensor, bool]]:
-    """A block's codes in parts of at most `MAX_FRAMES`, and whether a part is the stream's last."""
-    parts = block.codes.split(MAX_FRAMES, dim=1)
-    for number, part in enumerate(parts, start=1):
-        if part.shape[1] or block.last:
-            yield part, block.last and number == len(parts)
+def _within_limit(block: CodesBlock) -> Iterator[CodesBlock]:
+    """A block in parts of at most `MAX_FRAMES` frames, the first with all the scales; none for nothing."""
+    parts, scales = block.codes.split(MAX_FRAMES, dim=1), block.scales
+    for number, codes in enumerate(parts, start=1):
+        last = block.last and number == len(parts)
+        if codes.shape[1] or last:
+            yield CodesBlock(codes, last, block.padding * last, scales)
+        scales = None if scales is None else scales[:0]
+
+
+def _scales_to_bytes(scales: Tensor) -> bytes:
+    return COUNT.pack(len(scales)) + scales.detach().cpu().numpy().astype("<f4").tobytes()
+
+
+def _scales_from_bytes(payload: bytes, where: str) -> tuple[Tensor, bytes]:
+    """The scales [S] that a payload begins with, and the rest of it."""
+    count = COUNT.unpack(payload[: COUNT.size])[0] if len(payload) >= COUNT.size else MAX_SCALES + 1
+    end = COUNT.size + 4 * count
+    if count > MAX_SCALES or end > len(payload):
+        raise AudiogenError(f"{where} is damaged: its segments' scales are cut short")
+    scales = np.frombuffer(payload[COUNT.size : end], "<f4").astype(np.float32)
+    if not (np.isfinite(scales).all() and (scales >= 0).all()):
+        raise AudiogenError(f"{where} is damaged: a segment's scale is no loudness")
+    return torch.from_numpy(scales), payload[end:]
 
 
 def _write_checked(file: BinaryIO, data: bytes) -> int:

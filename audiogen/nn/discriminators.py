@@ -1,13 +1,16 @@
-"""Discriminators of log-magnitude spectrograms, light enough for a CPU.
+"""Discriminators of spectrograms and of waves, light enough for a CPU.
 
-One looks at patches of the spectrogram as a picture, the others treat frequency as channels of a convolution over time,
-so that they see the whole spectrum of every frame at once. Losses: hinge, and relative feature matching (EnCodec,
-arXiv 2210.13438, eqs. 1–2).
+Of a spectrogram, one looks at patches as a picture, the others treat frequency as channels of a convolution over
+time, so that they see the whole spectrum of every frame at once. Of a wave, some look at patches of its spectra of
+several window lengths, the others at its samples folded at several periods (HiFi-GAN, arXiv 2010.05646, §2.3).
+Losses: hinge, and relative feature matching (EnCodec, arXiv 2210.13438, eqs. 1–2).
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
+
+from audiogen.nn.spectral import magnitude, spectrum
 
 Judgement = tuple[Tensor, list[Tensor]]
 
@@ -55,6 +58,40 @@ class Discriminators(nn.Module):
     def forward(self, spectrogram: Tensor) -> list[Judgement]:
         """Judge a spectrogram [B, T, bins]."""
         return [member(spectrogram) for member in self.members]
+
+
+class PeriodDiscriminator(nn.Module):
+    """Scores a wave [B, N] folded into rows of `period` samples, so that each column is every so many-th sample."""
+
+    def __init__(self, period: int, channels: tuple[int, ...] = (8, 16, 32, 32)) -> None:
+        super().__init__()
+        self.period = period
+        sizes = zip((1, *channels), channels, strict=False)
+        self.layers = nn.ModuleList(weight_norm(nn.Conv2d(a, b, (5, 1), (3, 1), (2, 0))) for a, b in sizes)
+        self.score = weight_norm(nn.Conv2d(channels[-1], 1, (3, 1), padding=(1, 0)))
+
+    def forward(self, wave: Tensor) -> Judgement:
+        """Scores and the layers' features."""
+        wave = nn.functional.pad(wave, (0, -wave.shape[-1] % self.period))
+        return _through(self.layers, self.score, wave.unflatten(-1, (-1, self.period))[:, None])
+
+
+class WaveDiscriminators(nn.Module):
+    """Patches of spectra of several window lengths, and several periods."""
+
+    def __init__(
+        self, windows: tuple[int, ...] = (512, 1024, 2048), periods: tuple[int, ...] = (2, 3, 5, 7, 11)
+    ) -> None:
+        super().__init__()
+        self.windows = windows
+        self.patches = nn.ModuleList(PatchDiscriminator() for _ in windows)
+        self.periods = nn.ModuleList(PeriodDiscriminator(period) for period in periods)
+
+    def forward(self, wave: Tensor) -> list[Judgement]:
+        """Judge a wave [B, N]."""
+        spectra = (magnitude(spectrum(wave, n_fft, n_fft // 4)).transpose(1, 2) for n_fft in self.windows)
+        judged = [patches((50 * x).log1p()) for patches, x in zip(self.patches, spectra, strict=True)]
+        return judged + [period(wave) for period in self.periods]
 
 
 def discriminator_loss(real: list[Judgement], fake: list[Judgement]) -> Tensor:

@@ -19,8 +19,8 @@ def row_stable_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
 
     Matrix libraries switch kernels for very few rows, which changes the last bits; so few rows are padded.
     """
-    rows = x.reshape(-1, x.shape[-1])
-    if len(rows) >= MIN_ROWS or len(rows) == 0:
+    count = x.numel() // x.shape[-1]
+    if count >= MIN_ROWS or count == 0:
         return nn.functional.linear(x, weight, bias)
-    padded = torch.cat([rows, rows.new_zeros(MIN_ROWS - len(rows), rows.shape[-1])])
-    return nn.functional.linear(padded, weight, bias)[: len(rows)].reshape(*x.shape[:-1], len(weight))
+    padded = nn.functional.pad(x.reshape(count, -1), (0, 0, 0, MIN_ROWS - count))
+    return nn.functional.linear(padded, weight, bias)[:count].view(*x.shape[:-1], -1)

@@ -157,7 +157,10 @@ def nearest(vectors: Tensor, x: Tensor, half_norms: Tensor | None = None) -> Ten
     # ‖x − v‖² = ‖x‖² − 2 (x·v − ‖v‖² / 2); the first term does not decide.
     if half_norms is None:
         half_norms = 0.5 * vectors.square().sum(-1)
-    parts = x.reshape(-1, x.shape[-1]).split(CACHED_ROWS)
+    rows = x.reshape(-1, x.shape[-1])
+    if rows.shape[0] <= CACHED_ROWS:
+        return _largest(row_stable_linear(rows, vectors, -half_norms)).view(x.shape[:-1])
+    parts = rows.split(CACHED_ROWS)
     return torch.cat([_largest(row_stable_linear(part, vectors, -half_norms)) for part in parts]).view(x.shape[:-1])
 
 

@@ -11,6 +11,7 @@ from audiogen.infer.container import codes_coder
 from audiogen.metrics.audio import opus, quality
 from audiogen.metrics.tables import Row, Table
 from audiogen.metrics.text import mean
+from audiogen.protocols import AudioTokens
 from audiogen.score.clips import corpus_clips, progress
 
 UNITS = {"bit rate": "kbit/s", "PESQ-WB": "", "STOI": "", "mel distance": "dB"}
@@ -42,24 +43,36 @@ def score_codec(
 
 def codec_table(rows: Sequence[dict[str, Row]], note: str) -> Table:
     """The means of what `clip_figures` gave for each clip."""
-    systems = [{"name": name, **{c: mean(row[name][c] for row in rows).value for c in UNITS}} for name in rows[0]]
+    systems = [
+        {"name": name, **{c: mean(row[name][c] for row in rows).value for c in UNITS if c in figures}}
+        for name, figures in rows[0].items()
+    ]
     return Table("Resynthesis of held-out clips", systems, UNITS, note)
+
+
+def versions(tokens: AudioTokens) -> dict[str, AudioTokens]:
+    """The forms that a codec is judged in, by name: with some and with all of its codebooks, or its latents."""
+    if tokens.codes is None:
+        return {"latents": tokens}
+    total = tokens.codes.shape[1]
+    used = [*(number for number in CODEBOOKS if number < total), total]
+    return {f"{number} codebooks": dataclasses.replace(tokens, codes=tokens.codes[:, :number]) for number in used}
 
 
 @torch.inference_mode()
 def clip_figures(codec: nn.Module, wave: Tensor) -> dict[str, Row]:
-    """System → figures, for one clip [1, N] at the codec's rate: ours at 2, 4 and 8 codebooks, Opus at three rates.
+    """System → figures, for one clip [1, N] at the codec's rate: ours in each of `versions`, Opus at three rates.
 
-    Bit rates are what the entropy-coded codes and Opus's packets take, without containers.
+    Bit rates are what the entropy-coded codes and Opus's packets take, without containers; latents have none.
     """
     spec, figures = codec.spec, {}
-    tokens = codec.encode(wave[None])
     seconds = wave.shape[-1] / spec.sample_rate
-    for used in (used for used in CODEBOOKS if used <= spec.num_codebooks):
-        codes = tokens.codes[:, :used]
-        decoded = codec.decode(dataclasses.replace(tokens, codes=codes))[0, :, : wave.shape[-1]]
-        rate = 8 * len(codes_coder(codec, used).encode(codes[0].numpy())) / seconds / 1000
-        figures[f"ours, {used} codebooks"] = {"bit rate": rate, **quality(wave, decoded, spec.sample_rate)}
+    for name, tokens in versions(codec.encode(wave[None])).items():
+        decoded = codec.decode(tokens)[0, :, : wave.shape[-1]]
+        figures[f"ours, {name}"] = quality(wave, decoded, spec.sample_rate)
+        if tokens.codes is not None:
+            coder = codes_coder(codec, tokens.codes.shape[1])
+            figures[f"ours, {name}"]["bit rate"] = 8 * len(coder.encode(tokens.codes[0].numpy())) / seconds / 1000
     for target in OPUS_RATES:
         coded = opus(wave, spec.sample_rate, target)
         rate = coded.bits_per_second / 1000

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from streams import check_stream
 
 from audiogen import codecs, registry  # noqa: F401
 from audiogen.codecs.sq_codec import ScalarQuantizer
@@ -55,24 +56,10 @@ def test_every_sample_comes_back(codec, samples):
     assert codec.decode(tokens).shape == (1, 1, samples)
 
 
-@pytest.mark.parametrize("seed", range(125))
+@pytest.mark.parametrize("seed", range(50))
 def test_streamed_equals_whole_on_ragged_chunks(codec, seed):
-    """125 seeds, two codecs, four rows: 1,000 streams."""
-    generator = torch.Generator().manual_seed(seed)
-    wave = wave_of(int(torch.randint(1, 200, (), generator=generator)), rows=4, seed=seed)
-    whole = codec.encode(wave)
-    heard = codec.decode(whole)
-    state, codes, waves, at = codec.init_state(4), [], [], 0
-    while at < wave.shape[-1]:
-        size = int(torch.randint(0, 80, (), generator=generator))
-        final = at + size >= wave.shape[-1]
-        tokens, state = codec.encode_step(wave[..., at : at + size], state, final)
-        samples, state = codec.decode_step(tokens, state, final)
-        codes.append(tokens.codes)
-        waves.append(samples)
-        at += size
-    assert torch.equal(torch.cat(codes, -1), whole.codes)
-    torch.testing.assert_close(torch.cat(waves, -1)[..., : wave.shape[-1]], heard, atol=1e-12, rtol=0)
+    """50 seeds of twenty rows, two codecs: 1,000 streams of each."""
+    check_stream(codec, seed, rows=20, longest=200, chunk=80, tolerance=1e-12)
 
 
 def test_ragged_rows_equal_single_rows(codec):
@@ -123,9 +110,9 @@ def test_training_rebuilds_the_wave_with_gradients_through_rounding():
     torch.manual_seed(0)
     codec = registry.build("codec", "sq_codec", {**TINY, "levels": 200})
     wave = torch.randn(2, 1, 120)
-    rebuilt, latents = codec(wave)
-    assert rebuilt.shape == (2, 1, 120) and latents.shape == (2, 4, 20)
-    (rebuilt - wave).square().mean().backward()
+    rebuilt = codec(wave).wave
+    assert rebuilt.shape == (2, 120)
+    (rebuilt - wave[:, 0]).square().mean().backward()
     slopes = ".activation"  # have no gradient where nothing is negative
     assert all(p.grad.abs().sum() > 0 for name, p in codec.named_parameters() if slopes not in name)
 

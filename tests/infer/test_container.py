@@ -4,6 +4,7 @@ import io
 import struct
 import tracemalloc
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -166,3 +167,35 @@ def test_ten_thousand_mutations_are_read_or_refused(codec: Tiny):
         except AudiogenError:
             refused += 1
     assert refused > 5_000
+
+
+@pytest.fixture(scope="module")
+def segmented() -> Tiny:
+    codec = Tiny()
+    codec.spec = replace(codec.spec, segment=160, segment_stride=152)
+    return codec
+
+
+def test_scales_of_segments_come_back_with_the_first_part_of_their_block(segmented: Tiny):
+    first, second = blocks_of(segmented, MAX_FRAMES + 3, 2)
+    blocks = [replace(first, scales=torch.tensor([0.5, 1e-8, 3.0])), replace(second, scales=torch.tensor([0.25]))]
+    back = read(segmented, written(segmented, blocks))
+    assert [block.scales.tolist() for block in back] == [[0.5, torch.tensor(1e-8).item(), 3.0], [], [0.25]]
+    assert torch.equal(torch.cat([b.codes for b in back], 1), torch.cat([b.codes for b in blocks], 1))
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        (b"", "cut short"),
+        (b"\x01", "cut short"),
+        (b"\x02\x00" + struct.pack("<f", 1), "cut short"),
+        (b"\xff\xff" + bytes(16), "cut short"),
+        (b"\x01\x00" + struct.pack("<f", float("nan")), "no loudness"),
+        (b"\x01\x00" + struct.pack("<f", -1), "no loudness"),
+    ],
+)
+def test_scales_that_are_none_are_refused(segmented: Tiny, payload: bytes, said: str):
+    data = written(segmented, [replace(blocks_of(segmented, 1)[0], scales=torch.ones(1))])
+    with pytest.raises(AudiogenError, match=said):
+        read(segmented, resealed(data, BLOCK_HEAD.pack(1 | LAST, 0, len(payload)), payload))

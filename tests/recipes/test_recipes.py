@@ -7,6 +7,7 @@ import pytest
 from tiny_recipes import THREE_STEPS, TINY_CODEC, TINY_RECOGNIZER, TINY_VOICE, TONES, Judge, Judges
 
 from audiogen.checkpoint import load_bundle
+from audiogen.errors import AudiogenError
 from audiogen.recipes import asr, tts
 from audiogen.recipes.items import read_rows
 from audiogen.recipes.run import main, run
@@ -45,7 +46,46 @@ def test_codec(data_root: Path, tmp_path: Path) -> None:
     overrides = ["recipe=codec_default", *settings(data_root, tmp_path), *corpora, *quick, *TINY_CODEC]
     assert run([*overrides, "stop_stage=generate"]) == ["prepare", "train", "generate"]  # PESQ judges no tones
     assert load_bundle(tmp_path / "train" / "bundle", "codec").model.spec.num_codebooks == 4
-    assert {path.name for path in (tmp_path / "generate").iterdir()} >= {"original", "2", "4"}
+    assert {path.name for path in (tmp_path / "generate").iterdir()} >= {"original", "2 codebooks", "4 codebooks"}
+
+
+FRAMES = ["codec.config.n_fft=960", "codec.config.num_mels=8", "codec.config.decoder_dim=8"]
+ENCODER = ["codec.config.encoder_dim=8", "codec.config.encoder_depth=1", "codec.config.decoder_depth=1"]
+WAVE_CODECS = {
+    "vocoder_default": ["codec.config.hop_length=320", "codec.config.decoder_depth=1", *FRAMES],
+    "codec_latents": ["codec.config.frame_hop=320", *FRAMES, *ENCODER],
+    "codec_semantic": ["codec.config.codebook_size=8", "teacher=tiny-recognizer", *FRAMES, *ENCODER],
+    "codec_scalar": ["codec.config.init_channel=2", "codec.config.res_kernel_size=3"],
+}
+
+
+@pytest.mark.parametrize("recipe", WAVE_CODECS)
+def test_codecs_of_waves(recipe: str, data_root: Path, tmp_path: Path, tiny_recognizer_bundle: Path) -> None:
+    corpora = ["data.train={speech:[tones],sounds:[tones]}", "data.valid=[tones]", "data.test=[tones]"]
+    quick = ["objective.start_codebooks_after=1", "objective.adversarial_from=1", "data.batch_size=2"]
+    sizes = ["data.segment_seconds=0.4", "data.test_clips=1", *WAVE_CODECS[recipe]]
+    run([f"recipe={recipe}", *settings(data_root, tmp_path), *corpora, *quick, *sizes, "stop_stage=generate"])
+    logged = read_rows(tmp_path / "train" / "log.jsonl")
+    assert {"mel", "adversarial", "feature", "discriminator"} <= logged[2].keys()
+    assert ("content" in logged[2], "kl" in logged[2]) == (recipe == "codec_semantic", recipe == "codec_latents")
+    assert load_bundle(tmp_path / "train" / "bundle", "codec")
+    assert len(list((tmp_path / "generate").glob("*/*.wav"))) >= 2
+
+
+def test_decoder_of_a_codec(data_root: Path, tmp_path: Path, tiny_codec_bundle: Path) -> None:
+    corpora = ["data.train={voice:[tones],speech:[tones],sounds:[tones]}", "data.valid=[tones]", "data.test=[tones]"]
+    quick = ["data.batch_size=2", "data.segment_seconds=0.4", "stop_stage=train"]
+    overrides = ["recipe=codec_decoder", *settings(data_root, tmp_path), *corpora, *quick]
+    with pytest.raises(AudiogenError, match="init_from=…"):
+        run([*overrides, "init_from=''"])
+    with pytest.raises(AudiogenError, match="makes other codes"):
+        run([*overrides, "init_from=tiny-codec", *TINY_CODEC, "codec.config.encoder_dim=8"])
+    run([*overrides, "init_from=tiny-codec", *TINY_CODEC, "force=true"])
+    before, after = (load_bundle(name).model for name in (tiny_codec_bundle, tmp_path / "train" / "bundle"))
+    assert after.codes_digest() == before.codes_digest()
+    figures = read_rows(tmp_path / "train" / "log.jsonl")
+    assert {"adversarial", "feature", "discriminator", "perplexity/first"} <= figures[0].keys()
+    assert {f"valid/perplexity/{number}" for number in range(1, 5)} <= figures[-1].keys()
 
 
 def test_voice(
