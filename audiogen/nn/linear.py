@@ -1,6 +1,5 @@
 """A linear layer whose rows do not depend, to the last bit, on how many of them there are."""
 
-import torch
 from torch import Tensor, nn
 
 MIN_ROWS = 8
