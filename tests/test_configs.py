@@ -57,7 +57,7 @@ def test_other_choices_compose(recipe: str, choice: str) -> None:
 def test_every_file_is_some_recipes_choice() -> None:
     chosen = {tuple(case[1].split("=")) for case in test_other_choices_compose.pytestmark[0].args[1]}
     for path in TREE.glob("recipe/*.yaml"):
-        chosen |= set(re.findall(r"- /(\w+)[:/] ?(\w+)", path.read_text()))
+        chosen |= set(re.findall(r"- (?:override )?/(\w+)[:/] ?(\w+)", path.read_text()))
     for group in set(groups()) - {"recipe"}:
         assert {(group, name) for name in groups()[group]} <= chosen, group
 
