@@ -48,16 +48,20 @@ class Geometry:
     Attributes:
         blocked: bool [B or 1, 1, T, C + T], true where a frame must not look.
         distances: int64 [2T + C], rows of the table of relative positions, farthest past first.
+        present: bool [B, T], false in the padding of ragged rows, or None.
     """
 
     blocked: Tensor
     distances: Tensor
+    present: Tensor | None
 
 
 class Conformer(nn.Module):
     """A stack of Conformer blocks, [B, T, D] to the same shape.
 
-    `max_lookahead` bounds the look-aheads it can run with; `left_context` must hold whole chunks of each.
+    `max_lookahead` bounds the look-aheads it can run with; `left_context` must hold whole chunks of each. A left
+    context of 0 and a look-ahead as long as the sequence let every frame see all. What only offline models and imported
+    ones ask of the convolution is in `convolution`.
     """
 
     def __init__(
@@ -70,12 +74,14 @@ class Conformer(nn.Module):
         left_context: int,
         max_lookahead: int,
         dropout: float,
+        convolution: "ConvolutionOptions | None" = None,
     ) -> None:
         super().__init__()
         self.left_context, self.max_lookahead = left_context, max_lookahead
         table_size = left_context + 2 * max_lookahead + 1
         self.blocks = nn.ModuleList(
-            ConformerBlock(dim, num_heads, ffn_multiplier, kernel_size, table_size, dropout) for _ in range(depth)
+            ConformerBlock(dim, num_heads, ffn_multiplier, kernel_size, table_size, dropout, convolution)
+            for _ in range(depth)
         )
 
     def init_state(self, batch_size: int) -> ConformerState:
@@ -121,25 +127,34 @@ class Conformer(nn.Module):
         blocked = ((ahead > 0) | (ahead < -(self.left_context // size)))[None]
         if state is not None:
             blocked = blocked | (keys < -state.filled[:, None])[:, None]
+        present = None
         if lengths is not None:
             blocked = blocked | (keys >= lengths[:, None])[:, None]
+            present = queries < lengths[:, None]
         farthest = x.shape[1] - 1 + cached
         distances = torch.arange(farthest, -x.shape[1] - 1, -1, device=x.device)
         # Distances outside the table lie outside every window, so what stands there is masked.
         rows = distances.clamp(-self.max_lookahead, self.left_context + self.max_lookahead) + self.max_lookahead
-        return Geometry(blocked[:, None], rows)
+        return Geometry(blocked[:, None], rows, present)
 
 
 class ConformerBlock(nn.Module):
     """½ feed-forward, attention, convolution, ½ feed-forward, each on a normalised residual branch; then LayerNorm."""
 
     def __init__(
-        self, dim: int, num_heads: int, ffn_multiplier: int, kernel_size: int, table_size: int, dropout: float
+        self,
+        dim: int,
+        num_heads: int,
+        ffn_multiplier: int,
+        kernel_size: int,
+        table_size: int,
+        dropout: float,
+        convolution: "ConvolutionOptions | None" = None,
     ) -> None:
         super().__init__()
         self.feed_forward_1 = FeedForward(dim, ffn_multiplier)
         self.attention = RelativeAttention(dim, num_heads, table_size)
-        self.convolution = ConvolutionModule(dim, kernel_size)
+        self.convolution = ConvolutionModule(dim, kernel_size, convolution)
         self.feed_forward_2 = FeedForward(dim, ffn_multiplier)
         self.norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
@@ -155,7 +170,7 @@ class ConformerBlock(nn.Module):
         x = x + 0.5 * self.dropout(self.feed_forward_1(x))
         mixed, attention = self.attention(x, geometry, None if state is None else state.attention)
         x = x + self.dropout(mixed)
-        mixed, convolution = self.convolution(x, None if state is None else state.convolution)
+        mixed, convolution = self.convolution(x, geometry.present, None if state is None else state.convolution)
         x = x + self.dropout(mixed)
         x = x + 0.5 * self.dropout(self.feed_forward_2(x))
         return self.norm(x), BlockState(attention, convolution)
@@ -175,22 +190,42 @@ class FeedForward(nn.Module):
         return self.contract(F.silu(self.expand(self.norm(x))))
 
 
+@dataclass(frozen=True)
+class ConvolutionOptions:
+    """How a convolution module differs from the streaming one.
+
+    Attributes:
+        symmetric: Sees as many frames ahead as behind, so it cannot stream.
+        norm: Whether LayerNorm follows the depthwise convolution; without it a published batch normalisation has been
+            folded into the weights.
+    """
+
+    symmetric: bool = False
+    norm: bool = True
+
+
 class ConvolutionModule(nn.Module):
     """Gated pointwise, causal depthwise, LayerNorm (batch statistics would tie sessions), Swish, pointwise."""
 
-    def __init__(self, dim: int, kernel_size: int) -> None:
+    def __init__(self, dim: int, kernel_size: int, options: ConvolutionOptions | None = None) -> None:
         super().__init__()
+        options = options or ConvolutionOptions()
+        self.ahead = kernel_size // 2 if options.symmetric else 0
         self.norm = nn.LayerNorm(dim)
         self.gated = nn.Linear(dim, 2 * dim)
         self.depthwise = CausalConv1d(dim, dim, kernel_size, groups=dim)
-        self.depthwise_norm = nn.LayerNorm(dim)
+        self.depthwise_norm = nn.LayerNorm(dim) if options.norm else nn.Identity()
         self.out = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor, state: ConvState | None) -> tuple[Tensor, ConvState]:
-        """x [B, T, D] to the same shape."""
-        gated = F.glu(self.gated(self.norm(x)))
-        mixed, state = self.depthwise(gated.transpose(1, 2), state)
-        return self.out(F.silu(self.depthwise_norm(mixed.transpose(1, 2)))), state
+    def forward(self, x: Tensor, present: Tensor | None, state: ConvState | None) -> tuple[Tensor, ConvState]:
+        """x [B, T, D], frames where `present` [B, T], to the same shape."""
+        gated = F.glu(self.gated(self.norm(x))).transpose(1, 2)
+        if self.ahead:
+            gated = gated if present is None else gated * present[:, None]
+            gated = F.pad(gated, (0, self.ahead))
+        mixed, state = self.depthwise(gated, state)
+        mixed = mixed[..., self.ahead :].transpose(1, 2)
+        return self.out(F.silu(self.depthwise_norm(mixed))), state
 
 
 class RelativeAttention(nn.Module):
@@ -227,14 +262,17 @@ class RelativeAttention(nn.Module):
             size = state.keys.shape[2]
             key, value = torch.cat([state.keys, key], dim=2), torch.cat([state.values, value], dim=2)
             state = AttentionState(key[:, :, key.shape[2] - size :], value[:, :, value.shape[2] - size :])
+        return self.attend(query, key, value, geometry), state
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, geometry: Geometry) -> Tensor:
+        """Queries [B, H, T, D / H], keys and values of C + T frames to [B, T, D]."""
         query = query * self.head_dim**-0.5
         positions = self.position_keys[:, geometry.distances].transpose(1, 2)
         scores = (query + self.content_bias) @ key.transpose(2, 3)
         scores = scores + _align((query + self.position_bias) @ positions, key.shape[2])
         # Rows of padding may be blocked everywhere; a finite fill keeps them free of NaN.
         weights = scores.masked_fill(geometry.blocked, -1e4).softmax(-1)
-        mixed = (weights @ value).transpose(1, 2).flatten(2)
-        return self.out(mixed), state
+        return self.out((weights @ value).transpose(1, 2).flatten(2))
 
 
 def _align(scores: Tensor, num_keys: int) -> Tensor:

@@ -37,6 +37,17 @@ class State:
         """Every tensor moved or converted, as `Tensor.to`."""
         return self.map(lambda tensor: tensor.to(*args, **kwargs))
 
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of all tensors without the batch: equal in states that can be joined."""
+        found: list[tuple[int, ...]] = []
+
+        def note(tensor: Tensor) -> Tensor:
+            found.append(tuple(tensor.shape[1:]))
+            return tensor
+
+        self.map(note)
+        return tuple(found)
+
     @classmethod
     def cat(cls, states: Sequence[Self]) -> Self:
         """Sessions joined along the batch: the inverse of `select`.
