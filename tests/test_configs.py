@@ -48,6 +48,7 @@ def test_every_recipe_composes_and_builds(recipe: str) -> None:
         ("text_to_music", "model=magnet_paper_large"),
         ("tts_ablation", "model=valle_unmerged"),
         ("tts_ablation", "model=valle_r_unmerged"),
+        ("asr_english", "model=fastconformer_hybrid"),
     ],
 )
 def test_other_choices_compose(recipe: str, choice: str) -> None:

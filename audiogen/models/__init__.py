@@ -1,6 +1,7 @@
 """The systems, one file or package each. Importing this package registers them."""
 
 from audiogen.models import fastconformer as fastconformer
+from audiogen.models import fastconformer_hybrid as fastconformer_hybrid
 from audiogen.models import g2p as g2p
 from audiogen.models import magnet as magnet
 from audiogen.models import musicgen as musicgen

@@ -34,6 +34,15 @@ def test_recogniser(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (tmp_path / "train" / "log.png").stat().st_size > 0
 
 
+def test_recogniser_with_a_transducer(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asr, "OutsideRecognizer", Judge)
+    corpora = ["data.train=[tones*2]", "data.valid=[tones]", "data.test=[tones]"]
+    scratch = ["init_from=''", "timings_from=''", "labels=characters", "infer.label_beam=2", *TINY_RECOGNIZER]
+    run(["recipe=asr_english", "model=fastconformer_hybrid", *settings(data_root, tmp_path), *corpora, *scratch])
+    assert "tones: ours: WER" in figures(tmp_path)
+    assert load_bundle(tmp_path / "train" / "bundle", "recognizer").model.heads == ("rnnt", "ctc")
+
+
 def test_aligner(data_root: Path, tmp_path: Path) -> None:
     corpora = ["data.train=[tones]", "data.valid=[tones]", "data.test=[tones]"]
     run(["recipe=aligner_english", *settings(data_root, tmp_path), *corpora, *TINY_RECOGNIZER])
