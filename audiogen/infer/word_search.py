@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from audiogen.errors import AudiogenError
 from audiogen.infer.ctc import Word
 from audiogen.infer.lexicon import ROOT, phone_tree
 from audiogen.text.lexicon import cmudict
@@ -46,21 +47,35 @@ class Vocabulary:
         inventory: The phones that are heard, without stress.
         trigrams: The words; all of them are in the dictionary.
         weights: How much they count.
+        hot: Words to listen for, and what each adds to the score.
+
+    Raises:
+        AudiogenError: If one of the words to listen for is none of the words.
     """
 
-    def __init__(self, inventory: PhoneInventory, trigrams: WordTrigrams, weights: SearchWeights) -> None:
+    def __init__(
+        self,
+        inventory: PhoneInventory,
+        trigrams: WordTrigrams,
+        weights: SearchWeights,
+        hot: Mapping[str, float] | None = None,
+    ) -> None:
         self.trigrams, self.weights, self.blank = trigrams, weights, len(inventory)
-        self.tree = phone_tree(_pronunciations(trigrams.words, inventory), np.log(trigrams.singles), self.blank)
+        self.bonus = weights.bonus + _extra(trigrams.words, hot or {})
+        likely = np.log(trigrams.singles) + (self.bonus - weights.bonus) / (weights.words or 1.0)
+        self.tree = phone_tree(_pronunciations(trigrams.words, inventory), likely, self.blank)
         # What a token pays at a node: the difference between the likeliest words at it and at its parent.
         self.paid = weights.words * np.append(0.0, self.tree.best[1:])
         parents = np.repeat(np.arange(len(self.paid)), self.tree.num_children)
         self.price = np.append(0.0, self.paid[1:] - self.paid[parents])
 
     @classmethod
-    def english(cls, inventory: PhoneInventory, described: Mapping[str, Any]) -> "Vocabulary":
+    def english(
+        cls, inventory: PhoneInventory, described: Mapping[str, Any], hot: Mapping[str, float] | None = None
+    ) -> "Vocabulary":
         """General English with the transcripts that `described` counts, as `trigrams.count_words` does."""
         trigrams = read_trigrams().mixed(described["counts"], described["pairs"])
-        return cls(inventory, trigrams, SearchWeights(**described["weights"]))
+        return cls(inventory, trigrams, SearchWeights(**described["weights"]), hot)
 
 
 @dataclass(eq=False)
@@ -191,7 +206,7 @@ class WordSearch:
         rows, places = _members(tree.first_word[tokens.node], tree.num_words[tokens.node])
         words, refund, tokens = tree.words[places], self._vocabulary.paid[tokens.node[rows]], tokens[rows]
         trigrams = self._vocabulary.trigrams
-        price = weights.words * trigrams.log_prob(tokens.history, words) + weights.bonus
+        price = weights.words * trigrams.log_prob(tokens.history, words) + self._vocabulary.bonus[words]
         root, ends = np.full(len(rows), ROOT), np.full(len(rows), True)
         score, history = tokens.score - refund + price, trigrams.after(tokens.history, words)
         return Tokens(score, root, history, tokens.passed, tokens.start, tokens.end, tokens.sound, ends)
@@ -240,6 +255,16 @@ def _chain(passed: Passed | None) -> list[Passed]:
         chain.append(passed)
         passed = passed.before
     return chain[::-1]
+
+
+def _extra(words: Sequence[str], hot: Mapping[str, float]) -> np.ndarray:
+    """What each word adds to the score, [V]."""
+    places, extra = {word: index for index, word in enumerate(words)} if hot else {}, np.zeros(len(words))
+    for word, bonus in hot.items():
+        if word.lower() not in places:
+            raise AudiogenError(f"hot word {word!r} is not in the dictionary; give single words that are")
+        extra[places[word.lower()]] = bonus
+    return extra
 
 
 def _pronunciations(words: Sequence[str], inventory: PhoneInventory) -> list[tuple[int, tuple[int, ...]]]:

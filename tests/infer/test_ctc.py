@@ -22,7 +22,7 @@ def collapse(path: tuple[int, ...]) -> tuple[int, ...]:
 @pytest.mark.parametrize("size", [1, 2, 7])
 def test_parts_give_what_the_whole_gives(size):
     log_probs = random_log_probs(40, 0)
-    whole, parts = (Speller(" ab", 0.02) for _ in range(2))
+    whole, parts = (Speller(GreedyDecoder(BLANK), " ab", 0.02) for _ in range(2))
     whole.feed(log_probs)
     settled: list[str] = []
     for start in range(0, 40, size):
@@ -51,3 +51,4 @@ def test_words_have_times_and_confidences():
     labels = [Label(1, 2, 4, math.log(0.9)), Label(0, 5, 6, -0.1), Label(2, 7, 8, 0.0), Label(1, 9, 11, math.log(0.25))]
     assert words(labels, [" ", "a", "b"], 0.04) == [("a", 0.08, 0.16, 0.9), ("ba", 0.28, 0.44, 0.5)]
     assert words([], [" ", "a"], 0.04) == []
+    assert words([labels[0], labels[2], labels[0]], ["", "▁a", "▁"], 0.04)[0][:3] == ("a", 0.08, 0.16)
