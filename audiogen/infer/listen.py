@@ -1,13 +1,12 @@
 """Speech to text with a recogniser's bundle: whole files in constant memory, and streams with partial results.
 
 Everything goes through the streaming step, chunk by chunk, so a stream ends with the very text a file gives, however it
-is cut.
+is cut. Chunks of several streams can be heard in one step (`step`).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,25 +15,12 @@ from torch import Tensor
 from audiogen import audio
 from audiogen.checkpoint import Bundle
 from audiogen.errors import AudiogenError
-from audiogen.infer.ctc import Speller, Word
-from audiogen.infer.word_search import Vocabulary, WordSearch
-from audiogen.text.phones import PhoneInventory
-from audiogen.text.tokenizer import CharTokenizer
+from audiogen.infer.buffered import Buffered
+from audiogen.infer.ctc import Word
+from audiogen.infer.decoders import Decoder, ListenOptions, reading
+from audiogen.infer.endpoint import EndpointRules, VoiceActivity
 
 BLOCK_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class ListenOptions:
-    """How to listen.
-
-    Attributes:
-        beam: Hypotheses the search for words keeps. A recogniser of characters has no such search.
-        lookahead: Frames of 80 ms waited for, one of those the model was trained with; None is its default.
-    """
-
-    beam: int = 200
-    lookahead: int | None = None
 
 
 @dataclass(frozen=True)
@@ -48,60 +34,40 @@ class Transcript:
 
 @dataclass(frozen=True)
 class Partial:
-    """What has been heard so far.
+    """What has been heard so far, of an utterance if the stream is cut into such.
 
     Attributes:
         text: The text; its end may still change.
         stable: The beginning of the text that will not change any more.
-        is_final: Whether the stream has ended.
+        is_final: Whether the stream, or the utterance, has ended.
         words: Words as (word, start_s, end_s, confidence).
+        utterance: Its number, from 0.
     """
 
     text: str
     stable: str
     is_final: bool
     words: list[Word]
-
-
-class Decoder(Protocol):
-    """Words out of log-probabilities, as they arrive."""
-
-    def feed(self, log_probs: Tensor) -> None:
-        """Take the next frames [T, V + 1]."""
-
-    def words(self, final: bool = False) -> list[Word]:
-        """The best words so far; `final` says that no more frames come."""
-
-    def stable(self) -> int:
-        """How many of the first words later frames cannot change any more."""
+    utterance: int = 0
 
 
 class Listener:
-    """Transcribes with a bundle of kind `recognizer`, of phones with a vocabulary or of characters.
+    """Transcribes with a bundle of kind `recognizer`: of phones with a vocabulary, of characters or of pieces of words.
+
+    An offline model is run again and again over a window that slides (`Buffered`).
 
     Raises:
-        AudiogenError: If the bundle gives no words, the look-ahead is none it was trained with, or no hypothesis may
-            be kept.
+        AudiogenError: If the bundle gives no words, the look-ahead is none it was trained with, or the options do not
+            fit it.
     """
 
     def __init__(self, bundle: Bundle, options: ListenOptions | None = None) -> None:
-        self.model, assets = bundle.model, bundle.assets
         self.options = options or ListenOptions()
-        trained = self.model.config.lookaheads
+        trained = bundle.model.config.lookaheads
         if self.options.lookahead not in (None, *trained):
             raise AudiogenError(f"lookahead={self.options.lookahead} was not trained; choose one of {trained}")
-        if self.options.beam < 1:
-            raise AudiogenError(f"beam={self.options.beam} keeps nothing; it must be at least 1")
-        if "words" in assets:
-            vocabulary = Vocabulary.english(PhoneInventory.from_dict(assets["inventory"]), assets["words"])
-            self._decoder = lambda: WordSearch(vocabulary, self.model.label_seconds, self.options.beam)
-        elif "tokenizer" in assets:
-            symbols = CharTokenizer.from_dict(assets["tokenizer"]).symbols
-            self._decoder = lambda: Speller(symbols, self.model.label_seconds)
-        else:
-            raise AudiogenError(
-                f"{bundle.folder or bundle.name} gives no words; choose a recogniser that does, not one for alignment"
-            )
+        self.reading = reading(bundle, self.options)
+        self.model = bundle.model if bundle.model.streams else Buffered(bundle.model)
 
     @property
     def sample_rate(self) -> int:
@@ -133,25 +99,33 @@ class Listener:
         result = session.partial()
         return Transcript(result.text, result.words, session.seconds)
 
-    def stream(self, chunks: Iterable[Tensor | np.ndarray]) -> Iterator[Partial]:
+    def stream(self, chunks: Iterable[Tensor | np.ndarray], endpoint: EndpointRules | None = None) -> Iterator[Partial]:
         """Results of a stream of waves [n] at `sample_rate`, n ≥ 0: one whenever the text changes, then the final one.
+
+        Args:
+            chunks: The waves.
+            endpoint: When an utterance has ended; each has a final result then. None makes one of the whole stream.
 
         Raises:
             AudiogenError: If a chunk holds samples that are not finite.
         """
-        session, text = self.session(), ""
+        session, shown = self.session(endpoint), ""
         for chunk in chunks:
             session.feed(chunk)
-            partial = session.partial()
-            if partial.text != text:
-                text = partial.text
-                yield partial
+            for partial in session.results():
+                if partial.is_final or partial.text != shown:
+                    shown = "" if partial.is_final else partial.text
+                    yield partial
         session.finish()
-        yield session.partial()
+        yield from session.results()
 
-    def session(self) -> "ListenSession":
-        """One stream, to be fed by hand."""
-        return ListenSession(self, self._decoder())
+    def session(self, endpoint: EndpointRules | None = None) -> "ListenSession":
+        """One stream, to be fed by hand; `endpoint` as in `stream`."""
+        return ListenSession(self, endpoint)
+
+    def read(self, frames: Tensor) -> Tensor:
+        """Frames [B, T, D] of the encoder as the decoders take them."""
+        return self.model.label_log_probs(frames) if self.reading.head == "ctc" else frames
 
     def _blocks(self, source: str | Path | Tensor | np.ndarray, sample_rate: int) -> Iterator[Tensor]:
         if isinstance(source, str | Path):
@@ -164,43 +138,121 @@ class Listener:
 
 
 class ListenSession:
-    """One stream: what the model and the decoder remember of it."""
+    """One stream: what the model and the decoder remember of it.
 
-    def __init__(self, listener: Listener, decoder: Decoder) -> None:
+    `feed` hears samples at once. To hear several streams in one step, give each its samples with `take`, and call
+    `step` with those that are `ready` and of one `shape`.
+    """
+
+    def __init__(self, listener: Listener, endpoint: EndpointRules | None = None) -> None:
         self.seconds = 0.0
         self.is_final = False
-        self._listener, self._decoder = listener, decoder
+        self._listener, self._endpoint = listener, endpoint
+        self._voice = VoiceActivity(listener.sample_rate) if endpoint else None
+        self._decoder: Decoder = listener.reading.decoder()
         self._state = listener.model.init_state(1, listener.options.lookahead)
-        self._chunk = listener.model.chunk_length(self._state.lookahead)
+        self._waiting: list[Tensor] = []
+        self._samples = self._frames = self._began = self._utterance = 0
+        self._ended: list[Partial] = []
 
     def feed(self, wave: Tensor | np.ndarray) -> None:
         """Hear the next samples [n], any number."""
+        self.take(wave)
+        # One chunk of the model at a time, however much comes at once: so all streams compute the very same.
+        while self.ready:
+            step([self])
+
+    def take(self, wave: Tensor | np.ndarray) -> None:
+        """Keep the next samples [n] for steps to come."""
         if self.is_final:
             raise AudiogenError("this stream has ended; begin a new session")
         wave = _mono(wave)
         audio.check_finite(wave[None], f"the sound after {self.seconds:.1f} s")
         self.seconds += len(wave) / self._listener.sample_rate
-        missing = self._chunk - self._state.samples.shape[1]
-        # One chunk of the model at a time, however much comes at once: so all streams compute the very same.
-        for piece in (wave[:missing], *wave[missing:].split(self._chunk)):
-            self._step(piece)
+        if self._voice is not None:
+            self._voice.feed(wave)
+        self._waiting.append(wave)
+        self._samples += len(wave)
 
-    def finish(self) -> None:
-        """Hear what still waits for its look-ahead."""
-        self._step(torch.zeros(0), final=True)
-        self.is_final = True
+    @property
+    def ready(self) -> bool:
+        """Whether enough samples wait for a step."""
+        return self._samples >= self._listener.model.missing(self._state)
 
-    def partial(self) -> Partial:
-        """What has been heard so far."""
-        heard = self._decoder.words(self.is_final)
-        text = " ".join(word.word for word in heard)
-        settled = len(heard) if self.is_final else self._decoder.stable()
-        return Partial(text, " ".join(word.word for word in heard[:settled]), self.is_final, heard)
+    @property
+    def shape(self) -> tuple:
+        """What must be equal in sessions of one step."""
+        return self._listener.model.missing(self._state), self._state.shapes()
 
     @torch.inference_mode()
-    def _step(self, wave: Tensor, final: bool = False) -> None:
-        log_probs, self._state = self._listener.model.step(wave[None], self._state, final)
-        self._decoder.feed(log_probs[0])
+    def finish(self) -> None:
+        """Hear what still waits for its look-ahead."""
+        rest = torch.cat([*self._waiting, torch.zeros(0)])
+        frames, self._state = self._listener.model.encode_step(rest[None], self._state, final=True)
+        self._hear(self._listener.read(frames)[0])
+        self._waiting, self._samples, self.is_final = [], 0, True
+
+    def partial(self) -> Partial:
+        """What has been heard so far, of the utterance that has not ended."""
+        return self._partial(self.is_final)
+
+    def results(self) -> list[Partial]:
+        """The utterances that have ended since this was asked last, and what has been heard of the next."""
+        ended, self._ended = self._ended, []
+        return [*ended, self.partial()]
+
+    def _partial(self, final: bool) -> Partial:
+        heard, began = self._decoder.words(final), self._began * self._listener.reading.frame_seconds
+        if began:
+            heard = [_later(word, began) for word in heard]
+        text = " ".join(word.word for word in heard)
+        settled = len(heard) if final else self._decoder.stable()
+        return Partial(text, " ".join(word.word for word in heard[:settled]), final, heard, self._utterance)
+
+    def _next_chunk(self) -> Tensor:
+        """The samples [n] of the next step."""
+        size = self._listener.model.missing(self._state)
+        wave = torch.cat(self._waiting)
+        self._waiting, self._samples = [wave[size:]], len(wave) - size
+        return wave[:size]
+
+    def _hear(self, frames: Tensor) -> None:
+        """Take what the model says of the next frames, as the decoder reads it."""
+        self._decoder.feed(frames)
+        self._frames += len(frames)
+        if self._endpoint is not None and len(frames):
+            self._end_utterance()
+
+    def _end_utterance(self) -> None:
+        """Begin a new utterance if this one has ended."""
+        seconds = self._listener.reading.frame_seconds
+        now, began = self._frames * seconds, self._began * seconds
+        since_voice = now - max(self._voice.last_voice, began)
+        if since_voice < self._endpoint.silence_after and now - began < self._endpoint.longest:
+            return
+        partial = self._partial(final=True)
+        silence = min([since_voice, *(now - word.end_s for word in partial.words[-1:])])
+        if self._endpoint.ended(now - began, silence, bool(partial.words)):
+            self._decoder, self._began = self._listener.reading.decoder(), self._frames
+            if partial.words:
+                self._ended.append(partial)
+                self._utterance += 1
+
+
+@torch.inference_mode()
+def step(sessions: Sequence[ListenSession]) -> None:
+    """One chunk of each of the sessions, which are ready and of one `shape`, through the model at once."""
+    listener = sessions[0]._listener
+    wave = torch.stack([session._next_chunk() for session in sessions])
+    state = type(sessions[0]._state).cat([session._state for session in sessions])
+    frames, state = listener.model.encode_step(wave, state)
+    for row, (session, heard) in enumerate(zip(sessions, listener.read(frames), strict=True)):
+        session._state = state.select([row]) if len(sessions) > 1 else state
+        session._hear(heard)
+
+
+def _later(word: Word, seconds: float) -> Word:
+    return word._replace(start_s=round(word.start_s + seconds, 3), end_s=round(word.end_s + seconds, 3))
 
 
 def _mono(wave: Tensor | np.ndarray) -> Tensor:
