@@ -41,10 +41,10 @@ def build_app(
         password: `user:password` that every request must carry, or None.
     """
     limits = limits or Limits()
-    sessions = Sessions(limits)
+    speaking, listening = Sessions(limits.sessions, limits.waiting), Sessions(limits.listeners, waiting=0)
     routes = [
-        Route("/api/speak", SpeakEndpoint(speaker, sessions, limits), methods=["POST"]),
-        WebSocketRoute("/api/listen", ListenEndpoint(listener, sessions, limits)),
+        Route("/api/speak", SpeakEndpoint(speaker, speaking, limits), methods=["POST"]),
+        WebSocketRoute("/api/listen", ListenEndpoint(listener, listening, limits)),
         Mount("/static/audiogen", StaticFiles(directory=STATIC)),
     ]
     app = FastAPI(title="audiogen", routes=routes, docs_url=None, redoc_url=None, openapi_url=None)

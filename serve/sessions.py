@@ -19,8 +19,9 @@ class Limits:
         work_seconds: Longest time a session may hold its place.
         listen_seconds: Longest recording to listen to.
         idle_seconds: How long a listening session may send nothing.
-        sessions: Sessions at work at once; more wait their turn.
-        waiting: Sessions that may wait; more are refused.
+        sessions: Requests for speech at work at once; more wait their turn.
+        waiting: Requests that may wait; more are refused.
+        listeners: Streams listened to at once; more are refused.
     """
 
     text_characters: int = 1000
@@ -31,6 +32,7 @@ class Limits:
     idle_seconds: float = 20.0
     sessions: int = 2
     waiting: int = 16
+    listeners: int = 32
 
 
 class Busy(AudiogenError):  # noqa: N818
@@ -38,11 +40,11 @@ class Busy(AudiogenError):  # noqa: N818
 
 
 class Sessions:
-    """Places for sessions at work, with a bounded queue before them."""
+    """So many places for sessions at work, with a queue for so many before them."""
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._places = asyncio.Semaphore(limits.sessions)
+    def __init__(self, places: int, waiting: int) -> None:
+        self._most = places + waiting
+        self._places = asyncio.Semaphore(places)
         self._present = 0
 
     @asynccontextmanager
@@ -52,7 +54,7 @@ class Sessions:
         Raises:
             Busy: If too many are waiting already.
         """
-        if self._present >= self._limits.sessions + self._limits.waiting:
+        if self._present >= self._most:
             raise Busy("too many are using this service at the moment; try again in a minute")
         self._present += 1
         try:

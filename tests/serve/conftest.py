@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,15 @@ from audiogen.infer.speak import Speaker
 from audiogen.serve.app import build_app
 from audiogen.serve.sessions import Limits
 
-LIMITS = Limits(text_characters=200, request_bytes=200_000, listen_seconds=5.0, idle_seconds=1.0, sessions=1, waiting=1)
+LIMITS = Limits(
+    text_characters=200,
+    request_bytes=200_000,
+    listen_seconds=5.0,
+    idle_seconds=1.0,
+    sessions=1,
+    waiting=1,
+    listeners=3,
+)
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +37,13 @@ def models(tiny_bundles: Path) -> tuple[Speaker, Listener]:
 def service(models: tuple[Speaker, Listener]) -> Iterator[str]:
     """The address `127.0.0.1:port` of a running service."""
     with serving(build_app(*models, limits=LIMITS)) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def patient_service(models: tuple[Speaker, Listener]) -> Iterator[str]:
+    """The address of one that waits long for what comes next."""
+    with serving(build_app(*models, limits=replace(LIMITS, idle_seconds=60.0))) as address:
         yield address
 
 

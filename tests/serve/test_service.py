@@ -1,5 +1,6 @@
 """Speech and hearing over real connections: what a client gets, and what it is refused."""
 
+import asyncio
 import base64
 import json
 import re
@@ -7,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from contextlib import closing
 
 import httpx
@@ -17,6 +17,8 @@ import soxr
 import torch
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+
+from audiogen.serve.sessions import Busy, Sessions
 
 
 @pytest.fixture
@@ -155,19 +157,82 @@ def test_wrong_sessions_are_refused(service: str, messages: list, said: str):
     assert last["type"] == "error" and said in last["message"]
 
 
-def test_who_comes_last_is_told_to_come_back(service: str, client):
-    """One place, one that waits: the third is refused at once, and all is well when they have gone."""
-    start = json.dumps({"sample_rate": 16_000})
-    address = f"ws://{service}/api/listen"
-    with closing(connect(address, proxy=None)) as first, closing(connect(address, proxy=None)) as second:
-        first.send(start)
-        second.send(start)
-        time.sleep(0.2)
-        assert hear(service, [])[-1]["message"].startswith("too many")
-        refused = client.post("/api/speak", json={"text": "Hi."})
-        assert refused.status_code == 503 and "retry-after" in refused.headers
-    threading.Event().wait(0.2)
-    assert client.post("/api/speak", json={"text": "Hi."}).status_code == 200
+def test_utterances_are_told_apart(service: str):
+    spoken = np.concatenate([RECORDING, np.zeros(32_000)])
+    start = json.dumps({"sample_rate": 16_000, "endpoint": True})
+    answers = hear(service, [start, *[pcm(part) for part in np.split(spoken, 12)], json.dumps({"end": True})])
+    finals = [answer for answer in answers if answer["type"] == "final"]
+    assert finals and [final["utterance"] for final in finals] == list(range(len(finals)))
+    assert answers[-1]["type"] == "final" and all("utterance" in answer for answer in answers)
+
+
+@pytest.mark.parametrize("text", ["garbage", "{}", '{"end": false}', "[" * 100_000])
+def test_texts_that_are_no_end_are_refused(service: str, text: str):
+    *_, last = hear(service, [json.dumps({"sample_rate": 16_000}), pcm(RECORDING), text])
+    assert last["type"] == "error" and '{"end": true}' in last["message"]
+
+
+def test_any_bytes_are_sound(service: str):
+    garbage = np.random.default_rng(1).bytes(9_999)
+    *_, last = hear(service, [json.dumps({"sample_rate": 16_000}), garbage, b"", json.dumps({"end": True})])
+    assert last["type"] == "final"
+
+
+def test_one_too_many_is_told_to_come_back_and_the_others_hear_on(patient_service: str, models):
+    """Three places: one client vanishes, one sends a frame too large, the third hears what it hears alone."""
+    _, listener = models
+    address, start = f"ws://{patient_service}/api/listen", json.dumps({"sample_rate": 16_000})
+    with closing(connect(address, proxy=None)) as steady:
+        rude, large = connect(address, proxy=None), connect(address, proxy=None)
+        for line in (steady, rude, large):
+            line.send(start)
+            line.send(pcm(RECORDING[:8_000]))
+        assert hear(patient_service, [])[-1]["message"].startswith("too many")
+        rude.socket.close()
+        large.send(bytes(2**20 + 1))
+        with pytest.raises(ConnectionClosed, match="1009"):
+            while True:
+                large.recv(timeout=30)
+        steady.send(pcm(RECORDING[8_000:]))
+        steady.send(json.dumps({"end": True}))
+        while (answer := json.loads(steady.recv(timeout=30)))["type"] != "final":
+            pass
+    whole = listener.transcribe(torch.from_numpy(np.frombuffer(pcm(RECORDING), "<i2").astype(np.float32) / 32768))
+    assert answer["text"] == whole.text
+    assert hear(patient_service, [start, json.dumps({"end": True})])[-1]["type"] == "final"
+
+
+def test_streams_that_overlap_hear_what_they_hear_alone(service: str, models):
+    _, listener = models
+    waves = [RECORDING[:at] for at in (16_000, 12_345, 7_001)]
+    heard = {}
+
+    def listen(number: int) -> None:
+        pieces = [pcm(part) for part in np.array_split(waves[number], 9)]
+        heard[number] = hear(service, [json.dumps({"sample_rate": 16_000}), *pieces, json.dumps({"end": True})])[-1]
+
+    threads = [threading.Thread(target=listen, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number, wave in enumerate(waves):
+        alone = listener.transcribe(torch.from_numpy(np.frombuffer(pcm(wave), "<i2").astype(np.float32) / 32768))
+        assert heard[number]["text"] == alone.text
+
+
+def test_places_are_bounded_and_given_back():
+    async def scene() -> None:
+        sessions = Sessions(places=1, waiting=1)
+        async with sessions.place():
+            second = asyncio.create_task(sessions.place().__aenter__())
+            await asyncio.sleep(0)
+            with pytest.raises(Busy, match="too many"):
+                await sessions.place().__aenter__()
+            assert not second.done()
+        await second
+
+    asyncio.run(scene())
 
 
 # The page.
