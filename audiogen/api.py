@@ -11,7 +11,7 @@ from audiogen.errors import AudiogenError
 
 if TYPE_CHECKING:
     from audiogen.infer.compress import FileCodec
-    from audiogen.infer.listen import Listener
+    from audiogen.infer.listen import Listener, ListenOptions
     from audiogen.infer.sound import SoundGenerator
     from audiogen.infer.speak import Speaker
     from audiogen.infer.waveform import WaveformGenerator
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     Model: TypeAlias = Speaker | Listener | FileCodec | SoundGenerator | WaveformGenerator
 
 
-def load(name_or_folder: str | Path, kind: str | None = None) -> "Model":
+def load(name_or_folder: str | Path, kind: str | None = None, listen: "ListenOptions | None" = None) -> "Model":
     """The model of that name or in that folder, ready to use.
 
     Args:
         name_or_folder: A name that `audiogen models` lists, or the folder of a bundle.
         kind: If given, the kind it must be: `"acoustic"`, `"recognizer"`, `"codec"`, `"sound"` or `"waveform"`.
+        listen: How a recogniser listens; None is as it is best.
 
     Returns:
         A `Speaker` for a voice, a `Listener` for a recogniser, a `FileCodec` for a codec, a `SoundGenerator` for a
@@ -36,9 +37,9 @@ def load(name_or_folder: str | Path, kind: str | None = None) -> "Model":
     for package in ("audiogen.codecs", "audiogen.models"):
         import_module(package)  # registers the classes that bundles name
     bundle = checkpoint.load_bundle(name_or_folder, kind)
-    if bundle.kind not in _LOADERS:
+    if bundle.kind not in (*_LOADERS, "recognizer"):
         raise AudiogenError(f"{str(name_or_folder)!r} is of kind {bundle.kind!r}, used by other models, not by itself")
-    return _LOADERS[bundle.kind](bundle)
+    return _load_listener(bundle, listen) if bundle.kind == "recognizer" else _LOADERS[bundle.kind](bundle)
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,10 @@ def _load_speaker(bundle: Bundle) -> "Speaker":
     return Speaker(bundle, _codec_of(bundle))
 
 
-def _load_listener(bundle: Bundle) -> "Listener":
+def _load_listener(bundle: Bundle, options: "ListenOptions | None") -> "Listener":
     from audiogen.infer.listen import Listener
 
-    return Listener(bundle)
+    return Listener(bundle, options)
 
 
 def _load_codec(bundle: Bundle) -> "FileCodec":
@@ -103,7 +104,6 @@ def _load_waveform(bundle: Bundle) -> "WaveformGenerator":
 
 _LOADERS: dict[str, Any] = {
     "acoustic": _load_speaker,
-    "recognizer": _load_listener,
     "codec": _load_codec,
     "sound": _load_sound,
     "waveform": _load_waveform,

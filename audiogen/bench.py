@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audiogen import api, audio
+from audiogen import api
 from audiogen.codecs.encodec import EncodecCodec, EncodecConfig
 from audiogen.errors import AudiogenError
 from audiogen.extras import require
 from audiogen.importers.encodec import canonical, fill
-from audiogen.infer.listen import Listener
 from audiogen.infer.speak import TOGETHER, Speaker
 from audiogen.infer.speech import SpeakOptions
 from audiogen.metrics import timing
@@ -34,7 +33,6 @@ SENTENCES = (
     "The garden gate was open when I came home.",
     "If the weather stays as it is, we could take the early train and walk along the river until lunch.",
 )
-LISTEN_CHUNKS = (0.08, 0.16, 0.32, 0.64)
 REPEATS = 3
 SAY_PAIRS = 5
 CHUNK_UNITS = {"chunk, median": "ms", "chunk, 95 %": "ms", "chunk, longest": "ms"}
@@ -127,7 +125,7 @@ def bench_say(model: str = "voice-en", threads: int = 1) -> Table:
                     "audio": seconds,
                     "real-time factor": float(np.median([run.total for run in runs[1:]])) / seconds,
                     "first audio": 1000 * float(np.median([run.first for run in runs[1:]])),
-                    **_latencies(runs[1:]),
+                    **latencies(runs[1:]),
                 }
             )
         rows += _ways_to_speak(speaker, model)
@@ -137,35 +135,6 @@ def bench_say(model: str = "voice-en", threads: int = 1) -> Table:
         f" sentence, {TOGETHER} times for what is spoken together."
     )
     return Table(f"Speaking, {model}", rows, units, f"{note} {timing.machine(threads)}")
-
-
-def bench_transcribe(model: str = "recognizer-en", voice: str = "voice-en", threads: int = 2) -> Table:
-    """Real-time factor and chunk latency of listening, for several chunk sizes and for a whole file.
-
-    Args:
-        model: Name or folder of a recogniser's bundle.
-        voice: The voice bundle that speaks what is listened to.
-        threads: Of torch.
-    """
-    listener = api.load(model, "recognizer")
-    speech = api.load(voice, "acoustic").synthesize(" ".join(SENTENCES))
-    wave = audio.resample(speech.wave, speech.sample_rate, listener.sample_rate)
-    seconds = wave.shape[-1] / listener.sample_rate
-    with timing.threads(threads):
-        whole = timing.median_seconds(lambda: listener.transcribe(wave), REPEATS) / seconds
-        rows: list[Row] = [{"name": "whole file", "real-time factor": whole}]
-        for chunk in LISTEN_CHUNKS:
-            size = round(chunk * listener.sample_rate)
-            runs = [timing.time_stream(_listen_stream(listener, wave[0], size)) for _ in range(REPEATS)]
-            rows.append(
-                {
-                    "name": f"chunks of {chunk * 1000:g} ms",
-                    "real-time factor": float(np.median([run.total for run in runs])) / seconds,
-                    **_latencies(runs),
-                }
-            )
-    units = {"real-time factor": "", **CHUNK_UNITS}
-    return Table(f"Listening, {model}", rows, units, f"{seconds:.1f} s of speech. {timing.machine(threads)}")
 
 
 def _ways_to_speak(speaker: Speaker, model: str) -> list[Row]:
@@ -283,21 +252,12 @@ def _decode_chunks(codec: EncodecCodec, chunks: Sequence[Tensor]) -> None:
         _, state = codec.decode_step(AudioTokens.from_codes(codec.spec, chunk), state)
 
 
-def _listen_stream(listener: Listener, wave: Tensor, size: int) -> Iterator[str]:
-    """The text after every `size` samples of wave [N]."""
-    session = listener.session()
-    for chunk in wave.split(size):
-        session.feed(chunk)
-        yield session.partial().text
-    session.finish()
-
-
 def _chunk_figures(stream: Callable[[], Iterator[Tensor]]) -> Row:
     timing.time_stream(stream())
-    return _latencies([timing.time_stream(stream()) for _ in range(REPEATS)])
+    return latencies([timing.time_stream(stream()) for _ in range(REPEATS)])
 
 
-def _latencies(runs: list[timing.StreamTiming]) -> Row:
+def latencies(runs: list[timing.StreamTiming]) -> Row:
     """Milliseconds a chunk takes, over all chunks of the runs."""
     chunks = list(chain.from_iterable(run.chunks for run in runs))
     values = 1000 * np.percentile(chunks, [50, 95, 100])

@@ -168,13 +168,27 @@ def _add_transcribe(commands: Any) -> None:
 audiogen transcribe kettle.wav
 audiogen transcribe kettle.wav --stream
 audiogen transcribe recordings/*.flac --json transcripts.json
+audiogen transcribe meeting.wav --hot-words kathleen lighthouse
+arecord -q -t raw -f S16_LE -r 16000 | audiogen transcribe --stream -
 """,
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="a WAV, FLAC, OGG or MP3 file")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="a WAV, FLAC, OGG or MP3 file; - with --stream hears WAV or raw 16-bit mono sound from standard input",
+    )
     parser.add_argument(
         "--model", default=DEFAULT_RECOGNIZER, metavar="NAME", help="a recogniser (default: %(default)s)"
     )
-    parser.add_argument("--stream", action="store_true", help="show the text while the file is being heard")
+    parser.add_argument("--stream", action="store_true", help="show the text while the sound is being heard")
+    parser.add_argument(
+        "--rate", type=int, default=16_000, metavar="HZ", help="of raw sound from standard input (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--lookahead", type=int, metavar="N", help="wait for N frames of 80 ms; the fewer, the sooner and the rougher"
+    )
+    parser.add_argument("--hot-words", nargs="+", metavar="WORD", help="words to listen for above others")
     _add_json(parser, '{"results": [{"file", "text", "words"}]}')
 
 
@@ -281,6 +295,21 @@ audiogen codec encode speech.wav speech.agc --model my-encodec
     sq_codec.add_argument("target", metavar="FOLDER", help="the folder of the model, which must not exist yet")
     sq_codec.add_argument("--levels", type=int, metavar="S", help="S, where no name such as 32dim_5 tells it")
     sq_codec.set_defaults(command="import_sq_codec")
+    fastconformer = _command(
+        layouts,
+        "fastconformer",
+        "import a FastConformer recogniser, NVIDIA's, streaming or offline",
+        """
+audiogen import fastconformer stt_en_fastconformer_hybrid_large_streaming_multi.nemo my-recognizer
+audiogen import fastconformer nemotron-speech-streaming-en-0.6b my-recognizer
+audiogen transcribe --model my-recognizer --stream -
+""",
+    )
+    fastconformer.add_argument(
+        "source", metavar="CHECKPOINT", help="a .nemo file, or a folder in the layout of transformers"
+    )
+    fastconformer.add_argument("target", metavar="FOLDER", help="the folder of the model, which must not exist yet")
+    fastconformer.set_defaults(command="import_fastconformer")
     musicgen = _command(
         layouts,
         "musicgen",
@@ -372,7 +401,10 @@ audiogen bench codec --threads 1
 """,
     )
     parser.add_argument(
-        "what", nargs="*", metavar="WHAT", help="codec, say, transcribe (default: these), encodec, magnet, sashimi"
+        "what",
+        nargs="*",
+        metavar="WHAT",
+        help="codec, say, transcribe (default: these), encodec, encoder, magnet, sashimi",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="threads of torch (default: transcribe 2, others 1)")
     _add_models_measured(parser)

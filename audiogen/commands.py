@@ -28,10 +28,14 @@ from audiogen.cli import DEFAULT_RECOGNIZER
 from audiogen.errors import AudiogenError, unknown_name
 from audiogen.extras import require
 from audiogen.files import check_writable, write_json
-from audiogen.infer.listen import Listener, Partial, Transcript
+from audiogen.infer.endpoint import EndpointRules
+from audiogen.infer.listen import Listener, ListenOptions, Partial, Transcript
+from audiogen.infer.wavpipe import read_live
 from audiogen.metrics.tables import Table as MeasuredTable
 
 STREAM_SECONDS = 0.32
+PIPED_SECONDS = 0.1
+HOT_BEAM = 8
 UNBROKEN = 240
 BENCHES = ("codec", "say", "transcribe")
 
@@ -90,11 +94,19 @@ def edit(options: argparse.Namespace) -> None:
 
 def transcribe(options: argparse.Namespace) -> None:
     """Write down what is said in files: one line a file, or the text as it comes."""
+    if "-" in options.files and not (options.stream and options.files == ["-"]):
+        raise AudiogenError("- hears standard input as it comes, alone: audiogen transcribe --stream -")
     for path in options.files:
-        audio.check(path)
+        if path != "-":
+            audio.check(path)
     if options.json is not None:
         check_writable(options.json)
-    listener = api.load(options.model, "recognizer")
+    listener = api.load(options.model, "recognizer", _listen_options(options))
+    if options.files == ["-"]:
+        results = _hear_pipe(listener, options.rate)
+        if options.json is not None:
+            write_json(options.json, {"results": results})
+        return
     hear = _hear_aloud if options.stream else Listener.transcribe
     results = []
     for path in _with_progress(options.files, "transcribing"):
@@ -171,6 +183,13 @@ def import_encodec(options: argparse.Namespace) -> None:
     _import(options.target, lambda: read(options.source, options.codebooks))
 
 
+def import_fastconformer(options: argparse.Namespace) -> None:
+    """Write a published FastConformer as a bundle."""
+    from audiogen.importers.fastconformer import read
+
+    _import(options.target, lambda: read(options.source))
+
+
 def import_sq_codec(options: argparse.Namespace) -> None:
     """Write a published SQ-Codec as a bundle."""
     from audiogen.importers.sq_codec import read
@@ -235,7 +254,10 @@ def bench(options: argparse.Namespace) -> None:
         "codec": lambda: benches.bench_codec(options.codec, **threads),
         "encodec": lambda: benches.bench_encodec(**threads),
         "say": lambda: benches.bench_say(options.voice_model, **threads),
-        "transcribe": lambda: benches.bench_transcribe(options.recognizer, options.voice_model, **threads),
+        "transcribe": lambda: import_module("audiogen.bench_transcribe").bench_transcribe(
+            options.recognizer, options.voice_model, **threads
+        ),
+        "encoder": lambda: import_module("audiogen.bench_encoder").bench_encoder(options.recognizer, **threads),
         "magnet": lambda: import_module("audiogen.bench_sound").bench_magnet(**threads),
         "sashimi": lambda: import_module("audiogen.bench_waveform").bench_sashimi(**threads),
     }
@@ -379,6 +401,25 @@ def _hear_aloud(listener: Listener, path: str) -> Partial:
     if not end:
         print()
     return partial
+
+
+def _hear_pipe(listener: Listener, raw_rate: int) -> list[dict[str, Any]]:
+    """Transcribe standard input as it comes: a line an utterance, the last being rewritten on a terminal."""
+    blocks = read_live(sys.stdin.buffer, "standard input", raw_rate, listener.sample_rate, PIPED_SECONDS)
+    begin, results = "\r\x1b[K" if sys.stdout.isatty() else "", []
+    for partial in listener.stream((block[0] for block in blocks), EndpointRules()):
+        if partial.is_final and partial.text:
+            print(begin + partial.text, flush=True)
+            results.append({"file": "-", "text": partial.text, "words": _words(partial)})
+        elif begin and not partial.is_final:
+            print(begin + partial.text, end="", flush=True)
+    return results
+
+
+def _listen_options(options: argparse.Namespace) -> ListenOptions:
+    """How to listen; words to listen for need a search, if the recogniser is one of characters or pieces."""
+    hot = options.hot_words or []
+    return ListenOptions(lookahead=options.lookahead, hot_words=hot, label_beam=HOT_BEAM if hot else 1)
 
 
 def _with_progress(items: list[str], what: str) -> Iterator[str]:

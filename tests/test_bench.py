@@ -1,6 +1,6 @@
 import pytest
 
-from audiogen import bench
+from audiogen import bench, bench_encoder, bench_transcribe
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -54,7 +54,15 @@ def test_speaking_is_timed_to_the_first_chunk_and_to_the_last(tiny_codec_bundle,
 def test_listening_is_timed_for_each_chunk_size(
     tiny_codec_bundle, tiny_voice_bundle, tiny_recognizer_bundle, monkeypatch
 ):
-    monkeypatch.setattr(bench, "SENTENCES", ("Oh.",))
-    table = bench.bench_transcribe("tiny-recognizer", "tiny-voice", threads=1)
-    assert [row["name"] for row in table.rows][:2] == ["whole file", "chunks of 80 ms"]
+    monkeypatch.setattr(bench_transcribe, "SENTENCES", ("Oh.",))
+    monkeypatch.setattr(bench_transcribe, "STREAMS", (2,))
+    table = bench_transcribe.bench_transcribe("tiny-recognizer", "tiny-voice", threads=1)
+    names = [row["name"] for row in table.rows]
+    assert names[:2] == ["whole file", "chunks of 80 ms"] and names[-2:] == ["2 streams at once", "without memory"]
     assert all(row["real-time factor"] > 0 for row in table.rows)
+
+
+def test_the_encoder_gives_the_same_frames_the_reference_way(tiny_recognizer_bundle, monkeypatch):
+    monkeypatch.setattr(bench_encoder, "SECONDS", 1.0)
+    table = bench_encoder.bench_encoder("tiny-recognizer", pairs=1)
+    assert table.rows and all(row["largest difference"] < 1e-4 and row["times ours"] > 0 for row in table.rows)

@@ -14,6 +14,7 @@ import torch
 
 from audiogen import audio
 from audiogen.cli import main
+from audiogen.infer import wavpipe
 
 
 @pytest.fixture
@@ -99,6 +100,19 @@ def test_transcribe_writes_lines_and_json(tiny_recognizer_bundle: Path, sound: P
     assert [result["file"] for result in results] == [str(sound)] * 2
     assert set(results[0]) == {"file", "text", "words"}
     assert capsys.readouterr().out == f"{sound}\t{results[0]['text']}\n" * 2
+
+
+@pytest.mark.parametrize("form", ["raw", "wav"])
+def test_transcribe_hears_a_pipe(tiny_recognizer_bundle: Path, sound: Path, monkeypatch, capsys, form: str):
+    wave, rate = soundfile.read(sound, dtype="int16")
+    soundfile.write(sound, wave[:, 0], rate)
+    data = (wavpipe.header(rate, 1) if form == "wav" else b"") + wave[:, 0].tobytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(data))))
+    assert main(["transcribe", "--stream", "-", "--rate", str(rate), "--model", "tiny-recognizer"]) == 0
+    piped = capsys.readouterr().out.split()
+    main(["transcribe", str(sound), "--model", "tiny-recognizer"])
+    assert piped == capsys.readouterr().out.split()
+    assert "--stream -" in refuse(capsys, "transcribe", "-", "--model", "tiny-recognizer")
 
 
 def test_transcribe_streams_to_the_same_text(tiny_recognizer_bundle: Path, sound: Path, capsys):

@@ -1,4 +1,5 @@
-"""WAV through pipes, where nothing can be sought and a header may not know the length: read and written as it comes."""
+"""Sound through pipes, where nothing can be sought and a header may not know the length: WAV, read and written as it
+comes, and raw samples."""
 
 import struct
 from collections.abc import Iterator
@@ -33,6 +34,29 @@ def read(file: BinaryIO, name: str, sample_rate: int, block_seconds: float) -> I
     kind, channels, rate, bits = _read_format(file, name)
     blocks = _blocks(file, name, SAMPLES[kind, bits], bits // 8, channels, rate, block_seconds)
     return audio.resampled(blocks, rate, sample_rate)
+
+
+def read_live(file: BinaryIO, name: str, raw_rate: int, sample_rate: int, block_seconds: float) -> Iterator[Tensor]:
+    """The sound of a pipe without end, WAV or raw 16-bit mono samples, as mono blocks [1, n] at `sample_rate`.
+
+    Args:
+        file: The pipe, from its first byte; buffered, so that it can be looked into.
+        name: What to call it in errors.
+        raw_rate: Samples a second of raw sound; WAV says its own.
+        sample_rate: In samples a second; resampled where it differs.
+        block_seconds: How much to wait for.
+    """
+    if file.peek(4)[:4] == b"RIFF":
+        return read(file, name, sample_rate, block_seconds)
+    if raw_rate not in audio.SAMPLE_RATES:
+        raise AudiogenError(f"a rate of {raw_rate} Hz is not read; 4,000 to 192,000 are")
+    return audio.resampled(_raw_blocks(file, max(1, round(block_seconds * raw_rate))), raw_rate, sample_rate)
+
+
+def _raw_blocks(file: BinaryIO, size: int) -> Iterator[Tensor]:
+    """Blocks [1, n] of raw 16-bit samples, until there are no more; half a sample at the end is none."""
+    while data := file.read(2 * size):
+        yield torch.from_numpy(_decoded(data[: len(data) // 2 * 2], "<i2", 2))[None]
 
 
 def header(sample_rate: int, channels: int) -> bytes:
