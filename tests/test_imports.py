@@ -22,7 +22,7 @@ ALLOWED = {
     "metrics": {"audio", "nn", "text"},
     "train": {"data", "nn", "checkpoint"},
     "infer": {"audio", "checkpoint", "codecs", "data", "kernels", "models", "nn", "text"},
-    "importers": {"checkpoint", "codecs", "models", "nn"},
+    "importers": {"checkpoint", "codecs", "models", "nn", "text"},
     "kernels": {"models", "nn"},
     "serve": {"audio", "checkpoint", "infer", "metrics", "text"},
     "conf": set(),
@@ -30,7 +30,8 @@ ALLOWED = {
 }
 EXCEPTIONS = {"audiogen/text/frontend.py": {"data"}}  # asks espeak-ng, wrapped there, for languages other than English
 # They wire all the rest together.
-TOP = {"__init__", "api", "bench", "bench_sound", "bench_waveform", "cli", "commands", "demo", "recipes", "score"}
+BENCHES = {"bench", "bench_encoder", "bench_sound", "bench_transcribe", "bench_waveform"}
+TOP = {"__init__", "api", *BENCHES, "cli", "commands", "demo", "recipes", "score"}
 OPTIONAL = (
     "encodec espeakng_loader fastapi gradio huggingface_hub jiwer lhotse librosa lightning_fabric matplotlib numba "
     "pesq pocketsphinx pystoi resemblyzer torchaudio transformers uvicorn wandb"
