@@ -91,6 +91,7 @@ def _speak_tab(voices: Sequence[str], limits: Limits) -> None:
         EXAMPLE, label="Text", lines=3, max_lines=10, max_length=limits.text_characters, elem_id="ag-say"
     )
     voice = gradio.Dropdown(list(voices), value=voices[0], label="Voice", elem_id="ag-voice")
+    speed = gradio.Slider(0.5, 2.0, value=1.0, step=0.05, label="Pace", elem_id="ag-speed")
     with gradio.Accordion("Speak like a recording of yours", open=False):
         shortest, longest = limits.prompt_seconds
         _html(PROMPT.format(shortest=shortest, longest=longest))
@@ -100,7 +101,7 @@ def _speak_tab(voices: Sequence[str], limits: Limits) -> None:
         speak = gradio.Button("Speak", variant="primary", elem_id="ag-speak")
         stop = gradio.Button("Stop", elem_id="ag-stop")
     _html(PLAYER)
-    asked = [text, voice, transcript, consent]
+    asked = [text, voice, transcript, consent, speed]
     speak.click(None, asked, None, js="(...asked) => { window.audiogen.speak(...asked); }")
     stop.click(None, js="() => { window.audiogen.stop(); }")
 

@@ -5,7 +5,7 @@ and decodes sound. A sentence is begun when the one before it has been taken, so
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from threading import Thread
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from audiogen.infer.batch import SpeechBatch, Spoken
 from audiogen.infer.recordings import StreamDecoder
-from audiogen.infer.speak import Speaker, Task
+from audiogen.infer.speak import Speaker
 from audiogen.infer.speech import SpeakOptions
 from audiogen.models.valle_r import SpeechState, VoicePrompt
 
@@ -28,7 +28,7 @@ class Session:
 
 
 class Chorus:
-    """Speaks for many at once, all with the same options. Its thread ends with the process.
+    """Speaks for many at once, all with the same options but for the speed. Its thread ends with the process.
 
     Args:
         speaker: Whose voices to use.
@@ -40,17 +40,19 @@ class Chorus:
         self._coming: SimpleQueue[Session] = SimpleQueue()
         Thread(target=self._work, name="chorus", daemon=True).start()
 
-    def stream(self, text: str, voice: str | VoicePrompt | None = None, seed: int = 0) -> Iterator[Tensor]:
+    def stream(
+        self, text: str, voice: str | VoicePrompt | None = None, seed: int = 0, speed: float = 1.0
+    ) -> Iterator[Tensor]:
         """Speak `text` in chunks [1, n], as `Speaker.stream` does; who leaves the iterator leaves the chorus."""
-        decode = StreamDecoder(self.speaker.codec)
-        for task in self.speaker.tasks(text, voice, self._options, seed):
-            for codes in self._say(task):
+        decode, options = StreamDecoder(self.speaker.codec), replace(self._options, speed=speed)
+        for task in self.speaker.tasks(text, voice, options, seed):
+            for codes in self._say(self.speaker.begin(task, options)):
                 yield from _unless_empty(decode(codes))
         yield from _unless_empty(decode.rest())
 
-    def _say(self, task: Task) -> Iterator[Tensor]:
+    def _say(self, state: SpeechState) -> Iterator[Tensor]:
         """The codes [K, T] of a line, chunk by chunk."""
-        session = Session(self.speaker.begin(task, self._options))
+        session = Session(state)
         self._coming.put(session)
         try:
             while True:

@@ -11,7 +11,7 @@ let prompt = null; // 16-bit samples of the recording to speak like
 let current = null; // what `stop` stops: { abort, player }
 
 /** Speak `text`; called by the page's button with what its fields hold. */
-export async function speak(text, voice, transcript, consent) {
+export async function speak(text, voice, transcript, consent, speed) {
   stop();
   const session = { abort: new AbortController(), player: null };
   current = session;
@@ -19,7 +19,7 @@ export async function speak(text, voice, transcript, consent) {
   element("ag-speech").querySelector(".ag-kept").hidden = true;
   say("Speaking …");
   try {
-    const asked = { text, voice: prompt ? null : voice };
+    const asked = { text, speed, voice: prompt ? null : voice };
     if (prompt) asked.prompt = { samples: toBase64(prompt), sample_rate: PROMPT_RATE, transcript, consent };
     await play(asked, session, picture);
   } catch (error) {

@@ -23,6 +23,8 @@ def test_all_at_once_hear_what_each_hears_alone(chorus):
 
     with ThreadPoolExecutor(len(TEXTS)) as listeners:
         waves = list(listeners.map(heard, range(len(TEXTS))))
+    slow = torch.cat(list(chorus.stream(TEXTS[3], "bob", seed=3, speed=0.5)), 1)
+    assert slow.shape[1] == 2 * waves[3].shape[1]
     for number, wave in enumerate(waves):
         alone = chorus.speaker.synthesize(TEXTS[number], ("ann", "bob")[number % 2], SAYS, seed=number).wave
         torch.testing.assert_close(wave, alone)

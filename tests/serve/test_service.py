@@ -89,6 +89,8 @@ def prompt(**changed) -> dict:
         ({"text": "a" * 201}, "at most 200"),
         ({"text": "Hi.", "voice": "../../etc/passwd"}, "unknown voice"),
         ({"text": "Hi.", "voice": 5}, '"voice"'),
+        ({"text": "Hi.", "speed": "fast"}, '"speed"'),
+        ({"text": "Hi.", "speed": 1e9}, "between 0.25 and 4"),
         ({"text": "Hi.", "prompt": "/etc/passwd"}, '"prompt"'),
         (prompt(consent=False), "may use this voice"),
         (prompt(consent="yes"), "may use this voice"),
