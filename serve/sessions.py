@@ -30,7 +30,7 @@ class Limits:
     work_seconds: float = 900.0
     listen_seconds: float = 600.0
     idle_seconds: float = 20.0
-    sessions: int = 2
+    sessions: int = 4
     waiting: int = 16
     listeners: int = 32
 

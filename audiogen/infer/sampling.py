@@ -7,6 +7,8 @@ from torch import Tensor
 
 from audiogen.errors import AudiogenError
 
+FEW = 64  # nearly always so many codes reach `top_p`; sorting all takes several times as long
+
 
 @dataclass(frozen=True)
 class Sampler:
@@ -41,7 +43,14 @@ class Sampler:
 
     def _chances(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """The chances [B, k] of the likeliest codes, not normalised after the cut, and their indices."""
-        kept = min(self.top_k or logits.shape[-1], logits.shape[-1])
-        values, order = logits.topk(kept, dim=-1)
-        chances = (values / self.temperature).softmax(-1)
+        size = logits.shape[-1]
+        few = self.top_k or (FEW if self.top_p < 1 else size)
+        chances, order = self._likeliest(logits, min(few, size))
+        if not self.top_k and few < size and chances.sum(-1).min() < self.top_p:
+            chances, order = self._likeliest(logits, size)
         return chances.masked_fill(chances.cumsum(-1) - chances >= self.top_p, 0), order
+
+    def _likeliest(self, logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The chances [B, count] of the likeliest codes and their indices; among `top_k` codes there are no others."""
+        chances, order = (logits / self.temperature).softmax(-1).topk(count, dim=-1)
+        return chances / chances.sum(-1, keepdim=True) if self.top_k else chances, order
