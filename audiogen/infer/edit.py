@@ -110,8 +110,10 @@ def _words(frontend: TextFrontend, text: str) -> list[_Word]:
 
 
 def _changes(said: Sequence[_Word], wanted: Sequence[_Word], timings: Sequence[TimedPhone]) -> Iterator[Change]:
-    """What differs, as places among the timings. Pauses at the edge of what is replaced stay; a word left out goes
-    with the pause after it."""
+    """What differs, as places among the timings.
+
+    Pauses at the edges of what is replaced stay; a word that is left out takes the pause after it along.
+    """
     spoken = [place for place, (phone, _, _) in enumerate(timings) if phone != SILENCE]
     ends = list(accumulate((sum(phone != SILENCE for phone in word.phones) for word in said), initial=0))
     texts = ([word.text for word in words] for words in (said, wanted))
@@ -140,10 +142,8 @@ def _new_sound(speaker: Speaker, known: Coded, change: Change, options: SpeakOpt
     generator = torch.Generator().manual_seed(seed)
     codes = speaker.model.generate([utterance], options.generate(), generator).codes[0]
     shown = round(DECODED_SECONDS * speaker.frame_rate) * speaker.model.config.merge
-    before, after = (
-        known.codes[:, : _frame(known, change.first)][:, -shown:],
-        known.codes[:, _frame(known, change.end) :][:, :shown],
-    )
+    before = known.codes[:, : _frame(known, change.first)][:, -shown:]
+    after = known.codes[:, _frame(known, change.end) :][:, :shown]
     decode = StreamDecoder(speaker.codec, before)
     sound = torch.cat([decode(codes), decode(after), decode.rest()], -1)
     return sound[:, : codes.shape[1] * speaker.codec.spec.hop_length] / known.gain
@@ -194,8 +194,7 @@ class _Splicer:
         self._length += part.shape[-1]
 
     def _faded(self, sound: Tensor, first: int, end: int) -> Tensor:
-        """`sound`, at least as long as a fade, that begins as the recording goes on at sample `first` and ends as it
-        comes to sample `end`."""
+        """`sound` that begins as the recording goes on at sample `first`, and ends as it comes to sample `end`."""
         size = min(round(FADE_SECONDS * self._rate), self._wave.shape[-1] - first, end)
         sound = torch.cat([sound, sound.new_zeros(1, max(0, size - sound.shape[-1]))], -1)
         rising = torch.linspace(0, 1, size)

@@ -2,6 +2,7 @@
 
 import gc
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,25 @@ def test_what_was_said_can_be_said_again_in_another_voice(speaker):
     assert [line.phones for line in first.lines] == [
         line.phones for line in speaker.lines("Good morning. How are you?")
     ]
+
+
+def test_the_timing_of_a_recording_is_followed(speaker, monkeypatch):
+    def timings(self, aligner, phones):
+        spoken = [phone for phone in phones if phone != "sil"]
+        ends = torch.linspace(0.5, 2.9, len(spoken) + 1, dtype=torch.double).square().div(3).tolist()
+        said = [(phone, *bounds) for phone, bounds in zip(spoken, pairwise(ends), strict=True)]
+        return [("sil", 0.0, ends[0]), *said, ("sil", ends[-1], self.seconds)]
+
+    monkeypatch.setattr(recordings.Recording, "timings", timings)
+    if not speaker.model.config.pointer:
+        return
+    text, recording = "Good morning. How are you?", torch.zeros(3 * 16_000)
+    speech = speaker.synthesize(speaker.timed_like(recording, text, 16_000), "bob", SAYS)
+    phones = [phone for sentence in ("Good morning.", "How are you?") for phone in speaker.frontend.phones(sentence)]
+    wanted = timings(recordings.Recording(recording[None], 16_000), None, phones)
+    assert [phone for phone, _, _ in speech.phones] == [phone for phone, _, _ in wanted]
+    for (_, _, end), (_, _, asked) in zip(speech.phones, wanted, strict=True):
+        assert abs(end - asked) <= 1 / speaker.frame_rate
 
 
 def test_sentences_spoken_together_are_those_spoken_one_by_one(speaker, monkeypatch):

@@ -224,6 +224,17 @@ def test_what_follows_is_known_but_not_said(lag):
     assert torch.equal(said(system, [whole])[0][:, 0, :10], codes[:, 0])
 
 
+def test_a_long_utterance_stays_in_the_buffers_it_began_with():
+    system = model()
+    state = system.init_state([Utterance(torch.tensor([1, 2, 3]), prompt(), torch.tensor([90, 1, 90]))], SURE)
+    room = state.fine.cache.keys[0].shape
+    begun = [buffer.data_ptr() for buffer in (*state.coarse.cache.keys, *state.coarse.cache.values)]
+    while not state.done:
+        _, state = system.step(state, SURE, chunks=3)
+    assert [buffer.data_ptr() for buffer in (*state.coarse.cache.keys, *state.coarse.cache.values)] == begun
+    assert state.fine.cache.keys[0].shape == room and int(state.fine.frame) == 362
+
+
 def test_plain_valle_is_stopped_at_the_cap():
     system = model(pointer=False)
     never = GenerateOptions(sample=lambda logits, uniforms: logits[:, :16].argmax(-1), max_dwell=3)
