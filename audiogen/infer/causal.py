@@ -13,6 +13,7 @@ from audiogen.models.code_lm import CodeLM
 from audiogen.models.magnet import Magnet
 from audiogen.models.musicgen import MusicGen
 from audiogen.nn.cross_transformer import Memory, Past
+from audiogen.nn.patterns import Pattern
 
 
 @dataclass(frozen=True)
@@ -94,29 +95,38 @@ def stream(
     """
     if isinstance(model, Magnet) and not model.config.hybrid:
         raise AudiogenError("this MAGNeT has not learnt to begin causally; one trained with hybrid=true has")
-    network, codebooks = model.network, len(model.network.codes)
+    codebooks = len(model.network.codes)
     known = torch.zeros(len(seeds), codebooks, 0, dtype=torch.long) if prompt is None else prompt
     if known.shape[2] >= frames:
         raise AudiogenError(f"the prompt has {known.shape[2]} frames; a clip of {frames} must be longer")
     pattern = model.config.pattern.build(codebooks, frames)
-    unknown = frames - known.shape[2]
-    sequence = pattern.spread(F.pad(known, (0, unknown), value=network.special), network.special)
-    open_cells = pattern.spread(F.pad(torch.zeros_like(known[:1]), (0, unknown), value=1), 0).bool()
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    guided, sampler = Guided(network, memory, options.guidance), options.sampler()
-    past = guided.init_state(len(seeds), pattern.num_steps)
-    start, given = pattern.first_step(known.shape[2]), known.shape[2]
-    fresh = sequence[:, :, :start]
+    cells, whole, given = _Cells(pattern, known, model.network.special), pattern.whole_frames(), known.shape[2]
+    size = (pattern.num_steps, codebooks)
+    noise = torch.stack([torch.rand(size, generator=torch.Generator().manual_seed(seed)) for seed in seeds], 1)
+    guided, sampler = Guided(model.network, memory, options.guidance), options.sampler()
+    past, start = guided.init_state(len(seeds), pattern.num_steps), pattern.first_step(given)
+    fresh = cells.sequence[:, :, :start]
     for step in range(start, pattern.num_steps):
         logits, past = guided.step(fresh, past)
-        noise = torch.stack([torch.rand(codebooks, generator=generator) for generator in generators])
-        said = sampler.pick(logits.flatten(0, 1), noise.flatten().to(logits.device)).view(len(seeds), codebooks)
-        sequence[:, :, step] = torch.where(open_cells[:, :, step], said, sequence[:, :, step])
-        fresh = sequence[:, :, step : step + 1]
-        whole = pattern.whole_frames(step)
-        if whole == frames or (chunk and whole - given >= chunk):
-            yield pattern.collect(sequence)[:, :, given:whole]
-            given = whole
+        said = sampler.pick(logits.flatten(0, 1), noise[step].flatten().to(logits.device))
+        fresh = cells.say(step, said.view(len(seeds), codebooks))
+        if step == pattern.num_steps - 1 or (chunk and whole[step] - given >= chunk):
+            yield pattern.collect(cells.sequence)[:, :, given : whole[step]]
+            given = whole[step]
+
+
+class _Cells:
+    """Clips in their pattern: `sequence` [B, K, S] of what has been said, the special code where nothing has."""
+
+    def __init__(self, pattern: Pattern, known: Tensor, special: int) -> None:
+        missing = (0, pattern.steps.shape[1] - known.shape[2])
+        self.sequence = pattern.spread(F.pad(known, missing, value=special), special)
+        self._open = pattern.spread(F.pad(torch.zeros_like(known[:1]), missing, value=1), 0).bool()
+
+    def say(self, step: int, codes: Tensor) -> Tensor:
+        """Put codes [B, K] where a step has open cells; returns the whole step [B, K, 1]."""
+        self.sequence[:, :, step] = torch.where(self._open[:, :, step], codes, self.sequence[:, :, step])
+        return self.sequence[:, :, step : step + 1]
 
 
 def generate(

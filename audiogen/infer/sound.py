@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from audiogen.checkpoint import Bundle
@@ -100,7 +101,8 @@ class SoundGenerator:
         """
         captions = [captions] if isinstance(captions, str) else list(captions)
         known = self._prompt_codes(prompt, len(captions))
-        pieces = self._pieces(captions, self._frames(seconds), options or self.options, seed, known, chunk=0)
+        request, seeds = self._request(captions, options), [seed + row for row in range(len(captions))]
+        pieces = self._pieces(request, self._frames(seconds), seeds, known, chunk=0)
         codes = torch.cat([known, *pieces], 2)
         return self._decode(codes)[..., : round(seconds * self.sample_rate)]
 
@@ -115,7 +117,7 @@ class SoundGenerator:
         """The clip of `generate` while it is made, in pieces [C, n]: a MAGNeT's come window by window."""
         known = self._prompt_codes(prompt, 1)
         chunk = max(1, round(CHUNK_SECONDS * self.spec.frame_rate))
-        pieces = self._pieces([caption], self._frames(seconds), options or self.options, seed, known, chunk)
+        pieces = self._pieces(self._request([caption], options), self._frames(seconds), [seed], known, chunk)
         left = round(seconds * self.sample_rate)
         states = [self.codec.init_state(1) for _ in range(self.spec.channels)]
         for codes, final in _with_last(_chain(known, pieces)):
@@ -164,58 +166,54 @@ class SoundGenerator:
             raise AudiogenError(f"before, between and after are longer than {longest:g} s together, as far as it sees")
         given = torch.ones(1, codes.shape[2], dtype=torch.bool)
         given[:, left.shape[2] : left.shape[2] + between.shape[2]] = False
-        chosen = (options or self.options).masked
-        filled = fill_in(self.model, self._memory([caption]), codes, given, chosen, [seed], self._rescorer([caption]))
-        return self._decode(filled)[0]
+        request = self._request([caption], options)
+        drawing = request.options.masked
+        return self._decode(fill_in(self.model, request.memory, codes, given, drawing, [seed], request.rescorer))[0]
 
     def _pieces(
-        self, captions: list[str], frames: int, options: SoundOptions, seed: int, known: Tensor, chunk: int
+        self, request: "_Request", frames: int, seeds: list[int], known: Tensor, chunk: int
     ) -> Iterator[Tensor]:
         """The codes after `known`, up to `frames` frames: window by window, a MusicGen's in chunks if asked for."""
-        if known.shape[2] >= frames:
+        missing, window = frames - known.shape[2], self.model.config.window
+        if missing < 1:
             raise AudiogenError(f"the prompt has {known.shape[2]} frames of {frames}; ask for more seconds than it has")
-        memory, window = self._memory(captions), self.model.config.window
-        kept = known[:, :, -max(1, int(KEPT * window)) :] if known.shape[2] else known
-        missing, seeds = frames - known.shape[2], [seed + row for row in range(len(captions))]
+        longest = max(1, int(KEPT * window))
+        kept = known[:, :, max(0, known.shape[2] - longest) :]
         while missing:
             size = min(window, kept.shape[2] + missing)
             said = []
-            for codes in self._window(captions, memory, kept, size, options, seeds, chunk):
+            for codes in self._window(request, kept, size, seeds, chunk):
                 said.append(codes)
                 yield codes
-            kept = torch.cat([kept, *said], 2)[:, :, -max(1, int(KEPT * window)) :]
-            missing -= sum(codes.shape[2] for codes in said)
-            seeds = [_next_seed(number) for number in seeds]
+            missing -= size - kept.shape[2]
+            kept = torch.cat([kept, *said], 2)[:, :, -longest:]
+            seeds = [_next_seed(seed) for seed in seeds]
 
-    def _window(
-        self,
-        captions: list[str],
-        memory: Memory,
-        kept: Tensor,
-        size: int,
-        options: SoundOptions,
-        seeds: list[int],
-        chunk: int,
-    ) -> Iterator[Tensor]:
-        """The codes of one window of `size` frames that follow those kept."""
+    def _window(self, request: "_Request", kept: Tensor, size: int, seeds: list[int], chunk: int) -> Iterator[Tensor]:
+        """The codes of a window of `size` frames that follow those kept."""
+        options = request.options
         if isinstance(self.model, MusicGen):
-            yield from causal.stream(self.model, memory, size, options.causal, seeds, kept, chunk)
+            yield from causal.stream(self.model, request.memory, size, options.causal, seeds, kept, chunk)
             return
-        begun, begin = kept, round(options.begin_seconds * self.spec.frame_rate)
+        begun, begin = kept, min(size, round(options.begin_seconds * self.spec.frame_rate))
         if kept.shape[2] == 0 and begin:
-            beginner = self._companion or self
-            theirs = beginner._memory(captions)
-            begun = causal.generate(beginner.model, theirs, min(begin, size), options.causal, seeds)
-        codes = torch.nn.functional.pad(begun, (0, size - begun.shape[2]))
+            model, memory = self.model, request.memory
+            if request.rescorer is not None:
+                model, memory = request.rescorer.model, request.rescorer.memory
+            begun = causal.generate(model, memory, begin, options.causal, seeds)
+        codes = F.pad(begun, (0, size - begun.shape[2]))
         given = (torch.arange(size) < begun.shape[2]).expand(len(seeds), -1)
-        filled = fill_in(self.model, memory, codes, given, options.masked, seeds, self._rescorer(captions))
+        filled = fill_in(self.model, request.memory, codes, given, options.masked, seeds, request.rescorer)
         yield filled[:, :, kept.shape[2] :]
 
-    def _memory(self, captions: list[str]) -> Memory:
-        return self.model.network.remember(*self._captions(captions))
+    def _request(self, captions: Sequence[str], options: SoundOptions | None) -> "_Request":
+        rescorer = None
+        if self._companion is not None:
+            rescorer = Rescorer(self._companion.model, self._companion._memory(captions))
+        return _Request(self._memory(captions), options or self.options, rescorer)
 
-    def _rescorer(self, captions: list[str]) -> Rescorer | None:
-        return self._companion and Rescorer(self._companion.model, self._companion._memory(captions))
+    def _memory(self, captions: Sequence[str]) -> Memory:
+        return self.model.network.remember(*self._captions(captions))
 
     def _frames(self, seconds: float) -> int:
         if not 0 < seconds <= MAX_SECONDS:
@@ -233,6 +231,15 @@ class SoundGenerator:
         """Waves [B, C, N]; the codebooks of two channels alternate."""
         channels = [codes[:, channel :: self.spec.channels] for channel in range(self.spec.channels)]
         return torch.cat([self.codec.decode(AudioTokens.from_codes(self.codec.spec, own)) for own in channels], 1)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """Captions as the models know them, and how to draw."""
+
+    memory: Memory
+    options: SoundOptions
+    rescorer: Rescorer | None
 
 
 def _plain(options: dict) -> dict:

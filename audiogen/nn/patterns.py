@@ -112,9 +112,10 @@ class Pattern:
         index = (self._index(sequence) - shift).view(*sequence.shape[:2], -1, *[1] * (sequence.dim() - 3))
         return sequence.gather(2, index.expand(-1, -1, -1, *sequence.shape[3:]))
 
-    def whole_frames(self, step: int) -> int:
-        """Frames from the first on whose codes have all been said once `step` is."""
-        return int((self.steps.max(0).values <= step).cumprod(0).sum())
+    def whole_frames(self) -> list[int]:
+        """For each step, how many frames from the first on are whole once it has been said."""
+        ends = self.steps.amax(0).cummax(0).values
+        return torch.searchsorted(ends, torch.arange(self.num_steps), right=True).tolist()
 
     def first_step(self, frame: int) -> int:
         """The first step that says a code of `frame`: with what comes before, all earlier frames have been begun."""

@@ -46,7 +46,8 @@ def test_what_is_spread_is_collected(name: str) -> None:
 def test_steps_of_a_clip() -> None:
     pattern = PatternConfig("delay").build(4, 500)
     assert pattern.num_steps == 504 and pattern.trained_steps == 501
-    assert [pattern.whole_frames(step) for step in (0, 3, 4, 5, 503)] == [0, 0, 1, 2, 500]
+    whole = pattern.whole_frames()
+    assert [whole[step] for step in (0, 3, 4, 5, 503)] == [0, 0, 1, 2, 500] and len(whole) == 504
     assert pattern.first_step(0) == 1 and pattern.first_step(30) == 31
 
 
