@@ -18,7 +18,7 @@ from audiogen import audio
 from audiogen.errors import AudiogenError
 from audiogen.infer.recordings import Coded, Recording, StreamDecoder, coded
 from audiogen.infer.script import TimedPhone
-from audiogen.infer.speak import ALIGNER, Speaker
+from audiogen.infer.speak import Speaker
 from audiogen.infer.speech import SpeakOptions
 from audiogen.models.valle_r import Utterance, VoicePrompt
 from audiogen.text.frontend import TextFrontend
@@ -58,7 +58,6 @@ def edit(
     options: SpeakOptions | None = None,
     seed: int = 0,
     sample_rate: int | None = None,
-    aligner: str | Path = ALIGNER,
 ) -> Edited:
     """Make a recording of `transcript` say `wanted`.
 
@@ -70,7 +69,6 @@ def edit(
         options: How to draw what is new.
         seed: Another number, another reading.
         sample_rate: Of a wave.
-        aligner: Name or folder of the recogniser that finds the phones.
 
     Raises:
         AudiogenError: If nothing or everything differs, or the recording does not fit its transcript.
@@ -79,7 +77,7 @@ def edit(
         raise AudiogenError("plain VALL-E cannot tell where new words end; editing needs a model with a phone pointer")
     heard = Recording.of(recording, sample_rate or speaker.sample_rate, EDITED_SECONDS)
     said = _words(speaker.frontend, transcript)
-    timings = heard.timings(aligner, [phone for word in said for phone in word.phones])
+    timings = heard.timings(speaker.aligner, [phone for word in said for phone in word.phones])
     found = list(_changes(said, _words(speaker.frontend, wanted), timings))
     if not found:
         raise AudiogenError("the wanted text is what the recording says; change at least one word")
