@@ -30,19 +30,30 @@ UNITS = {
 NOTE = (
     "PER is our recogniser's phone error rate, with what it mishears; skipped and added phones are its deletions and"
     " insertions, by phones. A reading runs away if it takes over twice, and stops early if under half, the time that"
-    " as many phones take in the voice's prompt."
+    " as many phones take in the voice's prompt, give or take half a second."
 )
-ODD = 2.0
+ODD, SLACK = 2.0, 0.5
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One sentence read once: what kind it is, how it was drawn, how long it took beside what was expected, errors."""
+    """One sentence read once: what kind it is, how it was drawn, seconds it took and should have taken, errors."""
 
     kind: str
     top_p: float
-    pace: float
+    seconds: float
+    expected: float
     counts: EditCounts
+
+    @property
+    def runs_away(self) -> bool:
+        """Whether it takes far too long."""
+        return self.seconds > ODD * self.expected + SLACK
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether it is over far too soon."""
+        return self.seconds < self.expected / ODD - SLACK
 
 
 def score_hard(
@@ -85,8 +96,7 @@ def hard_readings(
         for (kind, _, _), spoken, speech in zip(parted, phones, speeches, strict=True):
             seconds = speech.wave.shape[-1] / speech.sample_rate
             counts = edit_counts(judge.known(spoken), judge.heard(speech.wave, speech.sample_rate))
-            pace = seconds / len(spoken) / speaker.seconds_a_phone()
-            yield Reading(kind or "sentence", top_p, pace, counts)
+            yield Reading(kind or "sentence", top_p, seconds, len(spoken) * speaker.seconds_a_phone(), counts)
 
 
 def _rows(name: str, readings: Sequence[Reading]) -> list[Row]:
@@ -109,8 +119,8 @@ def hard_row(name: str, readings: Sequence[Reading]) -> Row:
     return {
         "name": name,
         "readings": len(readings),
-        "runaways": sum(reading.pace > ODD for reading in readings),
-        "early stops": sum(reading.pace < 1 / ODD for reading in readings),
+        "runaways": sum(reading.runs_away for reading in readings),
+        "early stops": sum(reading.stops_early for reading in readings),
         "PER": rate.value,
         "PER, 95 %": (rate.low, rate.high),
         "skipped": total.deletions / total.length,
