@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from audiogen.errors import AudiogenError
 from audiogen.nn.digest import digest
 from audiogen.nn.quantize import ResidualVectorQuantizer
+from audiogen.nn.reconstruction import Reconstruction
 from audiogen.nn.seanet import Decoder, Encoder, SeanetConfig, SeanetState
 from audiogen.nn.state import State
 from audiogen.protocols import AudioTokens, CodecSpec
@@ -87,6 +88,15 @@ class EncodecCodec(nn.Module):
         """How many codebooks a bandwidth of `kbps` kbit/s has room for; at least one."""
         bits = (self.spec.codebook_size - 1).bit_length() * self.spec.frame_rate
         return max(1, min(self.spec.num_codebooks, int(round(1000 * kbps) // bits)))
+
+    def forward(self, wave: Tensor, used: int | None) -> Reconstruction:
+        """Training: wave [B, 1, T · hop] through the first `used` codebooks, or unquantised if None; mono."""
+        state = self.init_state(len(wave))
+        latents, _ = self.encoder(self._channels_last(wave), state.encoder, final=True)
+        quantized = None if used is None else self.quantizer(latents, used)
+        rebuilt, _ = self.decoder(latents if quantized is None else quantized.values, state.decoder, final=True)
+        losses = {} if quantized is None else {"commitment": quantized.commitment}
+        return Reconstruction(rebuilt[..., 0], losses, latents, quantized)
 
     def encode(self, wave: Tensor, lengths: Tensor | None = None, codebooks: int | None = None) -> AudioTokens:
         """Encode wave [B, C, N] to ceil(N / hop) frames.

@@ -64,6 +64,7 @@ WAVE_CODECS = {
     "vocoder_default": ["codec.config.hop_length=320", "codec.config.decoder_depth=1", *FRAMES],
     "codec_latents": ["codec.config.frame_hop=320", *FRAMES, *ENCODER],
     "codec_semantic": ["codec.config.codebook_size=8", "teacher=tiny-recognizer", *FRAMES, *ENCODER],
+    "codec_encodec": ["codec.config.network.filters=2", "codec.config.codebook_size=8"],
     "codec_scalar": ["codec.config.init_channel=2", "codec.config.res_kernel_size=3"],
 }
 
