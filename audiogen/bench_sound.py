@@ -1,6 +1,5 @@
 """How fast sound is made from captions: `audiogen bench magnet`, beside the plain form of the same algorithm."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -17,7 +16,7 @@ from audiogen.models.code_lm import CodeLM, CodeLMConfig
 from audiogen.models.magnet import Magnet, MagnetConfig
 from audiogen.models.musicgen import MusicGen, MusicGenConfig
 from audiogen.nn.cross_transformer import positions
-from audiogen.nn.spans import SpanRule
+from audiogen.nn.spans import SpanRule, cosine_schedule
 from audiogen.protocols import CodecSpec
 
 CODEC = CodecSpec("encodec", 32_000, 640, num_codebooks=4, codebook_size=2048)
@@ -112,7 +111,7 @@ def plain_fill_in(
         noise = torch.stack([torch.rand(steps, frames, generator=generator) for generator in generators], 1)
         masked, chances = everywhere, torch.zeros(len(seeds), frames)
         for step in range(steps):
-            share = torch.cos(math.pi / 2 * torch.linspace(0, 1, steps))[step]
+            share = cosine_schedule(steps)[step]
             if step:
                 masked = rule.remask(chances, masked, everywhere, share)
             shown = codes.clone()

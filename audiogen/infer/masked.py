@@ -144,11 +144,8 @@ class _Stage:
             guidance = float(share * options.guidance + (1 - share) * options.last_guidance)
             sampler = options.sampler((steps - 1 - step) / steps)
             codes, chances = self._say(codes, masked, noise[step], guidance, sampler)
-            if self._rescorer is not None:
-                candidate = self._shown.clone()
-                candidate[:, self._codebook] = codes
-                theirs = self._rescorer.probabilities(candidate, self._codebook)
-                chances = chances.lerp(theirs, options.rescorer_weight)
+            if self._rescorer is not None and step < steps - 1:
+                chances = chances.lerp(self._second_opinion(codes), options.rescorer_weight)
         return codes
 
     def _say(
@@ -164,6 +161,12 @@ class _Stage:
         real = masked.gather(1, places)
         codes = codes.scatter(1, places, torch.where(real, said, codes.gather(1, places)))
         return codes, torch.zeros_like(noise).scatter(1, places, chances * real)
+
+    def _second_opinion(self, codes: Tensor) -> Tensor:
+        """The rescorer's probabilities [B, T] of codes [B, T]."""
+        candidate = self._shown.clone()
+        candidate[:, self._codebook] = codes
+        return self._rescorer.probabilities(candidate, self._codebook)
 
     def _outputs(self, shown: Tensor, places: Tensor, guidance: float) -> Tensor:
         """The guided outputs [B, M, D] of the frames `places` [B, M].

@@ -44,8 +44,8 @@ def random_spans(rates: Tensor, frames: int, span: int, generator: torch.Generat
 
 
 def cosine_schedule(steps: int) -> Tensor:
-    """The share that is masked before each of `steps` steps, float32 [steps]: all before the first."""
-    return torch.cos(math.pi / 2 * torch.linspace(0, 1, steps))
+    """The share that is masked before each of `steps` steps, float32 [steps]: all before the first, then down to 0."""
+    return torch.cos(math.pi / 2 * torch.linspace(0, 1, steps)).clamp(min=0)
 
 
 @dataclass(frozen=True)

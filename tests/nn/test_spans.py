@@ -37,6 +37,7 @@ def test_schedules_are_those_of_the_public_code() -> None:
     expected = [166, 165, 163, 160, 157, 152, 145, 138, 130, 122, 112, 101, 90, 79, 66, 53, 40, 27, 13, 1]
     assert counts(20, 166) == expected
     assert counts(1, 166) == [166]
+    assert cosine_schedule(20)[-1] == 0  # exactly, so that guidance ends exactly where it should
 
 
 @pytest.mark.parametrize("frames", [2, 30, 31])
