@@ -15,6 +15,7 @@ from audiogen.metrics.tables import Row, Table
 
 LISTEN_CHUNKS = (0.08, 0.16, 0.32, 0.64)
 STREAMS = (1, 8, 32)
+WORD_UNITS = {"word shown, median": "ms", "word shown, 95 %": "ms"}
 
 
 def bench_transcribe(model: str = "recognizer-en", voice: str = "voice-en", threads: int = 2) -> Table:
@@ -37,14 +38,16 @@ def bench_transcribe(model: str = "recognizer-en", voice: str = "voice-en", thre
         rows: list[Row] = [{"name": "whole file", "real-time factor": whole}]
         for chunk in LISTEN_CHUNKS:
             rows.append(_streamed(f"chunks of {chunk * 1000:g} ms", listener, wave, chunk))
+        rows[1] |= _word_delays(listener, wave, LISTEN_CHUNKS[0])
         for count in STREAMS:
             rows.append(_together(listener, wave, count))
         if not isinstance(listener.model, Buffered):
             rows.append(_without_memory(listener, wave))
-    units = {"real-time factor": "", **CHUNK_UNITS}
+    units = {"real-time factor": "", **CHUNK_UNITS, **WORD_UNITS}
     note = (
         f"{seconds:.1f} s of speech; the real-time factor of streams at once is that of all together. Without memory, "
-        f"a chunk is {_chunk_seconds(listener):g} s, as the model takes it, with as much before it as the model sees."
+        f"a chunk is {_chunk_seconds(listener):g} s, as the model takes it, with as much before it as the model sees. "
+        "A word is shown to stay so long after it has ended, where sound comes as fast as it is spoken."
     )
     return Table(f"Listening, {model}", rows, units, f"{note} {timing.machine(threads)}")
 
@@ -64,6 +67,26 @@ def _heard(listener: Listener, wave: Tensor, size: int) -> Iterator[str]:
         session.feed(piece)
         yield session.partial().text
     session.finish()
+
+
+def _word_delays(listener: Listener, wave: Tensor, chunk: float) -> Row:
+    """How long after its end each word is there to stay, where chunks come as fast as they are spoken."""
+    session, size, shown = listener.session(), round(chunk * listener.sample_rate), []
+    for piece in wave.split(size):
+        took = timing.seconds(lambda piece=piece: session.feed(piece))
+        shown.append((session.seconds + took, session.partial().words))
+    took = timing.seconds(session.finish)
+    final = session.partial().words
+    shown.append((session.seconds + took, final))
+    delays = []
+    for count, word in enumerate(final, start=1):
+        said = [one.word for one in final[:count]]
+        stays = len(shown)
+        while stays and [one.word for one in shown[stays - 1][1][:count]] == said:
+            stays -= 1
+        delays.append(shown[stays][0] - word.end_s)
+    values = 1000 * np.percentile(delays or [np.nan], [50, 95])
+    return {name: float(value) for name, value in zip(WORD_UNITS, values, strict=True)}
 
 
 def _together(listener: Listener, wave: Tensor, count: int) -> Row:

@@ -12,6 +12,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from audiogen import api
+from audiogen.cli import main
 from audiogen.errors import AudiogenError
 from audiogen.importers.fastconformer import read
 from audiogen.importers.fastconformer_files import TRANSFORMERS_NAMES, open_published
@@ -187,6 +189,15 @@ def test_a_nemo_file_is_the_same_model(streaming, tmp_path):
     for name, tensor in from_folder.model.state_dict().items():
         assert torch.equal(tensor, from_file.model.state_dict()[name]), name
     assert from_file.config["lookaheads"] == [1, 0, 3] and from_file.config["ctc_weight"] == 0.0
+
+
+def test_an_imported_model_transcribes_by_command(streaming, offline, tmp_path, capsys):
+    for name, (_, folder) in (("streaming", streaming), ("offline", offline)):
+        assert main(["import", "fastconformer", str(folder), str(tmp_path / name)]) == 0
+        assert "recognizer fastconformer_" in capsys.readouterr().err
+        listener, sound = api.load(tmp_path / name, "recognizer"), wave(30_000)
+        assert list(listener.stream(sound.split(999)))[-1].text == listener.transcribe(sound).text
+    assert main(["import", "fastconformer", str(folder), str(tmp_path / name)]) == 2
 
 
 def test_what_cannot_be_built_is_refused(streaming, tmp_path):
