@@ -20,7 +20,7 @@ from audiogen.nn.conformer import AttentionState, Conformer, Geometry, RelativeA
 SECONDS = 4.0
 PAIRS = 7
 LARGE = {"dim": 512, "num_heads": 8, "ffn_multiplier": 4, "kernel_size": 9, "left_context": 70, "max_lookahead": 13}
-LARGE_DEPTH, LARGE_LOOKAHEADS = 4, (0, 1, 6, 13)
+LARGE_DEPTH, LARGE_LOOKAHEADS, STREAMS = 4, (0, 1, 6, 13), (1, 8)
 FRAME_RATE = 12.5
 
 
@@ -38,20 +38,22 @@ def bench_encoder(model: str = "recognizer-en", threads: int = 1, pairs: int = P
     recognizer = api.load(model, "recognizer").model
     large = Conformer(depth=LARGE_DEPTH, dropout=0.0, **LARGE).eval()
     with timing.threads(threads), torch.inference_mode():
-        rows = _rows(model, recognizer.encoder, recognizer.config.lookaheads, pairs)
-        rows += _rows(f"{LARGE_DEPTH} large layers", large, LARGE_LOOKAHEADS, pairs)
+        rows = _rows(model, recognizer.encoder, recognizer.config.lookaheads, 1, pairs)
+        for streams in STREAMS:
+            rows += _rows(f"{LARGE_DEPTH} large layers, {streams} at once", large, LARGE_LOOKAHEADS, streams, pairs)
     units = {"ours": "RTF", "keys projected anew": "RTF"}
     note = (
-        f"{SECONDS:g} s of one stream through the encoder alone, chunk by chunk of look-ahead + 1 frames, with a left "
-        f"context of {recognizer.config.left_context} and {LARGE['left_context']} frames; {pairs} alternated pairs."
+        f"{SECONDS:g} s of sound through the encoder alone, chunk by chunk of look-ahead + 1 frames, with a left "
+        f"context of {recognizer.config.left_context} and {LARGE['left_context']} frames; streams at once together. "
+        f"{pairs} alternated pairs."
     )
     return Table("Streaming encoders", rows, units, f"{note} {timing.machine(threads)}")
 
 
-def _rows(name: str, encoder: Conformer, lookaheads: Iterable[int], pairs: int) -> list[Row]:
+def _rows(name: str, encoder: Conformer, lookaheads: Iterable[int], streams: int, pairs: int) -> list[Row]:
     """A row for each look-ahead: ours, the reference's way, and by how much they differ."""
     other, dim, rows = _forgetful(encoder), encoder.blocks[0].norm.normalized_shape[0], []
-    frames = torch.randn(1, round(SECONDS * FRAME_RATE), dim, generator=torch.Generator().manual_seed(0))
+    frames = torch.randn(streams, round(SECONDS * FRAME_RATE), dim, generator=torch.Generator().manual_seed(0))
     for lookahead in sorted(lookaheads):
         ways = [partial(_streamed, one, frames, lookahead) for one in (encoder, other)]
         compared = timing.compare(*ways, pairs)
@@ -106,7 +108,7 @@ def _like(attention: RelativeAttention) -> nn.Module:
 
 def _streamed(encoder: Conformer, frames: Tensor, lookahead: int) -> Tensor:
     """The encoder's frames, chunk by chunk."""
-    state, parts = encoder.init_state(1), []
+    state, parts = encoder.init_state(len(frames)), []
     for chunk in frames.split(lookahead + 1, dim=1):
         part, state = encoder(chunk, lookahead, state)
         parts.append(part)
