@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     try:
         options = build_parser().parse_args([argument for argument in arguments if argument != "--debug"])
-        getattr(import_module("audiogen.commands"), options.command)(options)
+        getattr(import_module(f"audiogen.{options.module}"), options.command)(options)
         sys.stdout.flush()
         return 0
     except AudiogenError as error:
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands; `options.command` names a function of `commands.py`."""
+    """The parser of all commands; `options.command` names a function of `options.module`."""
     parser = _Parser(
         prog="audiogen",
         description="Speech out of text, text out of speech, on the machine you have.",
@@ -78,8 +78,10 @@ class _Parser(argparse.ArgumentParser):
         raise AudiogenError(f"{message} (see: {self.prog} --help)")
 
 
-def _command(commands: Any, name: str, about: str, examples: str, **options: Any) -> argparse.ArgumentParser:
-    """A new command, run by the function of its name, with a one-line description and worked examples."""
+def _command(
+    commands: Any, name: str, about: str, examples: str, module: str = "commands", **options: Any
+) -> argparse.ArgumentParser:
+    """A new command, run by `module`'s function of its name, with a one-line description and worked examples."""
     parser = commands.add_parser(
         name,
         help=about,
@@ -88,7 +90,7 @@ def _command(commands: Any, name: str, about: str, examples: str, **options: Any
         formatter_class=argparse.RawDescriptionHelpFormatter,
         **options,
     )
-    parser.set_defaults(command=name)
+    parser.set_defaults(module=module, command=name)
     return parser
 
 
@@ -108,6 +110,7 @@ audiogen say "Just as I read it." --timing me_reading_it.wav --voice lj
 audiogen say "Seven boats came in." --save-lines boats.json && audiogen say --lines boats.json --voice lj
 audiogen say "Only the clearest of four readings." --best-of 4
 """,
+        module="saying",
     )
     parser.add_argument(
         "text", nargs="?", help="what to say, phones in double brackets; - reads it from standard input"
@@ -150,6 +153,7 @@ def _add_edit(commands: Any) -> None:
 audiogen edit me.wav --transcript "We meet at noon." --to "We meet at seven." --out seven.wav
 audiogen edit me.wav --transcript "I do not agree." --to "I agree." --out agree.wav
 """,
+        module="saying",
     )
     parser.add_argument("recording", metavar="FILE", help="a recording of one speaker, at most a minute")
     parser.add_argument("--transcript", required=True, metavar="TEXT", help="what is said in it, word for word")

@@ -5,7 +5,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -18,13 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from audiogen.infer.script import Line
     from audiogen.infer.speak import Speaker
-    from audiogen.infer.speech import SpeakOptions, Speech
 
 from audiogen import api, audio
-from audiogen.checkpoint import Bundle, load_bundle, save_bundle
-from audiogen.cli import DEFAULT_RECOGNIZER
+from audiogen.checkpoint import Bundle, save_bundle
 from audiogen.errors import AudiogenError, unknown_name
 from audiogen.extras import require
 from audiogen.files import check_writable, write_json
@@ -38,58 +34,6 @@ PIPED_SECONDS = 0.1
 HOT_BEAM = 8
 UNBROKEN = 240
 BENCHES = ("codec", "say", "transcribe")
-
-
-def say(options: argparse.Namespace) -> None:
-    """Speak a text into a file, or to standard output as it is made."""
-    if (options.prompt is None) != (options.transcript is None):
-        raise AudiogenError("--prompt and --transcript go together: a recording, and what is said in it")
-    if options.prompt is not None and options.voice is not None:
-        raise AudiogenError("give --voice or --prompt, not both")
-    if options.stream and sys.stdout.isatty():
-        raise AudiogenError(
-            "--stream writes raw sound; pipe it to a player, as in: … | aplay -t raw -f S16_LE -r 24000"
-        )
-    _check_ways(options)
-    out = options.out or (None if options.stream else "speech.wav")
-    if out is not None:
-        audio.check_target(out)
-    for target in filter(None, (options.json, options.save_lines)):
-        check_writable(target)
-    _one_thread_a_worker()
-    speaker = api.load(options.model, "acoustic")
-    if options.int8:
-        speaker.to_int8()
-    text = _what_to_say(options, speaker)
-    begun, first, samples = time.perf_counter(), None, 0
-    with audio.writer(out, speaker.sample_rate) if out is not None else nullcontext() as write:
-        for wave in _said(options, speaker, text):
-            first = first or time.perf_counter() - begun
-            samples += wave.shape[-1]
-            if options.stream:
-                sys.stdout.buffer.write(audio.to_bytes(wave, speaker.sample_rate, "RAW", "PCM_16"))
-                sys.stdout.buffer.flush()
-            if write is not None:
-                write(wave)
-    taken, seconds = time.perf_counter() - begun, samples / speaker.sample_rate
-    if out is not None:
-        print(f"{out}: {seconds:.1f} s of speech in {taken:.1f} s", file=sys.stderr)
-    if options.json is not None:
-        write_json(options.json, {"rows": _sound_rows("speech", seconds, taken, first)})
-
-
-def edit(options: argparse.Namespace) -> None:
-    """Change words in a recording."""
-    from audiogen.infer.edit import edit as edit_recording
-
-    audio.check_target(options.out)
-    audio.check(options.recording)
-    _one_thread_a_worker()
-    speaker = api.load(options.model, "acoustic")
-    edited = edit_recording(speaker, options.recording, options.transcript, options.to, seed=options.seed)
-    audio.write(options.out, edited.wave, edited.sample_rate)
-    new = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in edited.new)
-    print(f"{options.out}: new from {new}", file=sys.stderr)
 
 
 def transcribe(options: argparse.Namespace) -> None:
@@ -165,7 +109,7 @@ def generate_audio(options: argparse.Namespace) -> None:
         audio.write(out, wave, generator.sample_rate)
         print(f"{out}: {seconds:.1f} s of sound in {taken:.1f} s", file=sys.stderr)
     if options.json is not None:
-        write_json(options.json, {"rows": _sound_rows("sound", seconds, taken, first)})
+        write_json(options.json, {"rows": sound_rows("sound", seconds, taken, first)})
 
 
 def models(options: argparse.Namespace) -> None:
@@ -219,7 +163,7 @@ def import_sashimi(options: argparse.Namespace) -> None:
 
 def demo(options: argparse.Namespace) -> None:
     """Speak, hear it back, leave the files and print the figures."""
-    _one_thread_a_worker()
+    one_thread_a_worker()
     from audiogen.demo import run_demo
 
     speaker, listener = _pair(options)
@@ -228,7 +172,7 @@ def demo(options: argparse.Namespace) -> None:
 
 def serve(options: argparse.Namespace) -> None:
     """Open the page and serve until interrupted."""
-    _one_thread_a_worker()
+    one_thread_a_worker()
     for module in ("uvicorn", "fastapi", "gradio"):
         require(module, "serve")
     from audiogen.serve.app import serve as serve_page
@@ -293,63 +237,6 @@ def score(options: argparse.Namespace) -> None:
     _measure([measures[options.what]], options.json)
 
 
-def _check_ways(options: argparse.Namespace) -> None:
-    """Refuse options of `say` that do not go together."""
-    if (options.text is None) == (options.lines is None):
-        raise AudiogenError("say what to say: a text, or --lines FILE, and not both")
-    if options.go_on and (options.prompt is None or options.lines is not None or options.stream):
-        raise AudiogenError("--go-on goes on from --prompt with a text, and does not stream")
-    if options.timing is not None and options.lines is not None:
-        raise AudiogenError("give --timing or --lines, not both: lines have their timing already")
-    if options.best_of < 1:
-        raise AudiogenError(f"--best-of {options.best_of}: at least 1 is needed")
-    if options.stream and (options.best_of > 1 or options.save_lines is not None):
-        raise AudiogenError("--stream speaks before a sentence is whole, so --best-of and --save-lines need a file")
-
-
-def _what_to_say(options: argparse.Namespace, speaker: "Speaker") -> "str | list[Line]":
-    """The text, or lines with what durations were given."""
-    from audiogen.infer.script import read_lines
-
-    if options.lines is not None:
-        return read_lines(options.lines)
-    text = sys.stdin.read() if options.text == "-" else options.text
-    return text if options.timing is None else speaker.timed_like(options.timing, text)
-
-
-def _said(options: argparse.Namespace, speaker: "Speaker", text: "str | list[Line]") -> Iterator[torch.Tensor]:
-    """The waves of what `say` says: chunk by chunk in a stream, else sentence by sentence."""
-    from audiogen.infer.judge import PhoneJudge
-    from audiogen.infer.script import write_lines
-
-    how, prompt, seed = _how(options, speaker), (options.prompt, options.transcript), options.seed
-    if options.go_on:
-        spoken: Iterable[Speech] = [speaker.continue_recording(*prompt, text, how, seed)]
-    else:
-        voice = options.voice if options.prompt is None else speaker.voice_from_recording(*prompt)
-        if options.stream:
-            yield from speaker.stream(text, voice, how, seed)
-            return
-        judge = PhoneJudge(load_bundle(DEFAULT_RECOGNIZER, "recognizer")) if options.best_of > 1 else None
-        spoken = speaker.sentences(text, voice, how, seed, options.best_of, judge)
-    lines = []
-    for speech in spoken:
-        yield speech.wave
-        lines += speech.lines
-    if options.save_lines is not None:
-        write_lines(options.save_lines, lines)
-
-
-def _how(options: argparse.Namespace, speaker: "Speaker") -> "SpeakOptions":
-    """The options of `say` that say how to speak."""
-    from audiogen.infer.speech import SpeakOptions
-
-    given = {"temperature": options.temperature, "top_p": options.top_p, "pause": options.pause}
-    if options.longest_phone is not None:
-        given["max_dwell"] = round(options.longest_phone * speaker.frame_rate)
-    return SpeakOptions(speed=options.speed, **{name: value for name, value in given.items() if value is not None})
-
-
 def _source(name: str) -> str | BinaryIO:
     """A file's name, or standard input for `-`."""
     return sys.stdin.buffer if name == "-" else name
@@ -380,7 +267,7 @@ def _scores(module: str) -> ModuleType:
     return import_module(f"audiogen.score.{module}")
 
 
-def _one_thread_a_worker() -> None:
+def one_thread_a_worker() -> None:
     """Keep torch from sharing out its work, which the speaker does, unless `OMP_NUM_THREADS` says otherwise.
 
     The models are small; threads that wait for each other beside a busy program take many times as long as one.
@@ -434,7 +321,8 @@ def _words(transcript: Transcript | Partial) -> list[dict[str, Any]]:
     return [{"word": w, "start": start, "end": end, "confidence": sure} for w, start, end, sure in transcript.words]
 
 
-def _sound_rows(what: str, seconds: float, taken: float, first: float) -> list[dict[str, Any]]:
+def sound_rows(what: str, seconds: float, taken: float, first: float) -> list[dict[str, Any]]:
+    """The figures of `seconds` of sound that took `taken` seconds to make, the first of it `first`."""
     return [
         {"name": what, "value": round(seconds, 3), "unit": "s"},
         {"name": "time taken", "value": round(taken, 3), "unit": "s"},

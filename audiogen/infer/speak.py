@@ -201,7 +201,7 @@ class Speaker:
         self,
         recording: str | Path | Tensor,
         transcript: str,
-        text: str,
+        text: str | Sequence[Line],
         options: SpeakOptions | None = None,
         seed: int = 0,
         sample_rate: int | None = None,
