@@ -1,5 +1,6 @@
 """What phones a recogniser of ours hears in speech, and how well those fit that should have been said."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -34,6 +35,8 @@ class PhoneJudge:
 
         What is skipped, repeated or slurred makes it larger; sound too short for its phones makes it infinite.
         """
+        if not wave.shape[-1]:
+            return math.inf
         log_probs, frames = self._log_probs(wave, sample_rate)
         labels = torch.tensor([self._inventory.encode(self.known(phones))])
         lengths = torch.tensor([labels.shape[1]])
@@ -43,6 +46,8 @@ class PhoneJudge:
     @torch.inference_mode()
     def heard(self, wave: Tensor, sample_rate: int) -> list[str]:
         """The phones in `wave` [1, N], as `known` writes them."""
+        if not wave.shape[-1]:
+            return []
         log_probs, frames = self._log_probs(wave, sample_rate)
         decoder = GreedyDecoder(self._model.blank)
         decoder.feed(log_probs[0, : int(frames)])

@@ -30,6 +30,7 @@ def test_what_is_said_fits_best():
     fits = [judge.misfit(phones.split(), wave, 24_000) for phones in ("sil k ˈæ t sil", "k æ", "k æ t k", "t æ k")]
     assert fits[0] == min(fits) and fits[0] < 0.5 * min(fits[1:])
     assert judge.misfit(["k"] * 9, wave, 24_000) == float("inf")
+    assert judge.heard(wave[:, :0], 24_000) == [] and judge.misfit(["k"], wave[:, :0], 24_000) == float("inf")
 
 
 def test_a_recogniser_of_characters_is_refused():
