@@ -440,6 +440,7 @@ audiogen score hard --sentences egs/kathleen_en/tts/local/hard_sentences.tsv --s
     parser.add_argument(
         "--beside", nargs="+", default=[], metavar="NAME", help="say, hard: further voices for the table"
     )
+    parser.add_argument("--int8", action="store_true", help="say: each voice with 8-bit weights too")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="hard: readings of each sentence")
     parser.add_argument("--top-p", type=float, nargs="+", default=[0.9], metavar="P", help="hard: how far to draw from")
     _add_models_measured(parser)

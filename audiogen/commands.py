@@ -223,7 +223,7 @@ def score(options: argparse.Namespace) -> None:
         "codec": lambda: _scores("codec").score_codec(options.codec, **corpus, **given),
         "transcribe": lambda: _scores("transcribe").score_transcribe(options.recognizer, **corpora, **given),
         "say": lambda: _scores("say").score_say(
-            _sentences(options), voices, recognizer=options.recognizer, **corpus, **given
+            _sentences(options), voices, recognizer=options.recognizer, int8=options.int8, **corpus, **given
         ),
         "hard": lambda: _scores("hard").score_hard(
             _sentences(options), voices, options.recognizer, range(options.seeds), options.top_p

@@ -106,6 +106,7 @@ def score_say(
     recognizer: str = "recognizer-en",
     codec: str = "codec-24khz",
     limit: int | None = None,
+    int8: bool = False,
 ) -> Table:
     """Score voices on sentences, beside the recordings of the voice and their resynthesis by the codec.
 
@@ -117,8 +118,11 @@ def score_say(
         recognizer: The bundle of our recogniser.
         codec: The bundle of the codec the voices speak through.
         limit: At most so many recordings and sentences.
+        int8: Whether to score every voice with 8-bit weights too.
     """
     speakers = {name: api.load(name, "acoustic") for name in models}
+    if int8:
+        speakers |= {f"{name}, 8-bit weights": _of_8_bits(name) for name in models}
     judges = SpeechJudges(api.load(recognizer, "recognizer"), corpus_clips(corpus, "valid", data_root))
     recordings = corpus_clips(corpus, "test", data_root, limit=limit)
     rows = [system_row("recordings", [judges.judge(*_heard(clip)) for clip in progress(recordings, "recordings")])]
@@ -208,6 +212,12 @@ def _through(codec: nn.Module, clip: Clip) -> tuple[str, Tensor, int, float]:
     begun = time.perf_counter()
     decoded = codec.decode(codec.encode(wave[None]))[0, :, : wave.shape[-1]]
     return clip.text, decoded, rate, time.perf_counter() - begun
+
+
+def _of_8_bits(model: str) -> Speaker:
+    speaker = api.load(model, "acoustic")
+    speaker.to_int8()
+    return speaker
 
 
 def _spoken(speaker: Speaker, text: str) -> tuple[str, Tensor, int, float]:

@@ -74,10 +74,11 @@ def test_a_voice_is_scored_beside_recordings_and_codec(
     pytest.importorskip("pocketsphinx")
     pytest.importorskip("resemblyzer")
     models = {"models": ["tiny-voice"], "recognizer": "tiny-recognizer", "codec": "tiny-codec"}
-    table = score_say(["Oh.", "No."], corpus=corpus, data_root=str(tmp_path / "data"), **models)
-    assert [row["name"] for row in table.rows] == ["recordings", "codec resynthesis", "tiny-voice"]
-    recordings, resynthesis, voice = table.rows
-    assert [row["clips"] for row in table.rows] == [4, 4, 2]
+    table = score_say(["Oh.", "No."], corpus=corpus, data_root=str(tmp_path / "data"), int8=True, **models)
+    names = ["recordings", "codec resynthesis", "tiny-voice", "tiny-voice, 8-bit weights"]
+    assert [row["name"] for row in table.rows] == names
+    recordings, resynthesis, voice, _ = table.rows
+    assert [row["clips"] for row in table.rows] == [4, 4, 2, 2]
     assert recordings["real-time factor"] is None and recordings["odd lengths"] == 0
     assert resynthesis["real-time factor"] > 0 and voice["real-time factor"] > 0
 
