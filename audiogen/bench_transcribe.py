@@ -1,6 +1,5 @@
 """How fast recordings and streams are heard, one and many at once: `audiogen bench transcribe`."""
 
-import copy
 from collections.abc import Iterator
 
 import numpy as np
@@ -8,7 +7,6 @@ from torch import Tensor
 
 from audiogen import api, audio
 from audiogen.bench import CHUNK_UNITS, REPEATS, SENTENCES, latencies
-from audiogen.infer.buffered import Buffered
 from audiogen.infer.listen import Listener, step
 from audiogen.metrics import timing
 from audiogen.metrics.tables import Row, Table
@@ -41,8 +39,7 @@ def bench_transcribe(model: str = "recognizer-en", voice: str = "voice-en", thre
         rows[1] |= _word_delays(listener, wave, LISTEN_CHUNKS[0])
         for count in STREAMS:
             rows.append(_together(listener, wave, count))
-        if not isinstance(listener.model, Buffered):
-            rows.append(_without_memory(listener, wave))
+        rows.append(_streamed("without memory", listener.without_memory(), wave, LISTEN_CHUNKS[0]))
     units = {"real-time factor": "", **CHUNK_UNITS, **WORD_UNITS}
     note = (
         f"{seconds:.1f} s of speech; the real-time factor of streams at once is that of all together. Without memory, "
@@ -105,13 +102,6 @@ def _heard_together(listener: Listener, wave: Tensor, count: int) -> Iterator[li
         if sessions[0].ready:
             step(sessions)
         yield [session.partial().text for session in sessions]
-
-
-def _without_memory(listener: Listener, wave: Tensor) -> Row:
-    """The row of the same model run over a window for every chunk."""
-    forgetful, config = copy.copy(listener), listener.model.config
-    forgetful.model = Buffered(listener.model, config.left_context, config.lookaheads[0] + 1, right=0)
-    return _streamed("without memory", forgetful, wave, LISTEN_CHUNKS[0])
 
 
 def _chunk_seconds(listener: Listener) -> float:

@@ -438,6 +438,9 @@ audiogen score hard --sentences egs/kathleen_en/tts/local/hard_sentences.tsv --s
     parser.add_argument("--sentences", metavar="FILE", help="what to say, a sentence a line; all that speak need it")
     parser.add_argument("--limit", type=int, metavar="N", help="at most so many clips and sentences")
     parser.add_argument(
+        "--every-way", action="store_true", help="transcribe: also each look-ahead, head and search, and without memory"
+    )
+    parser.add_argument(
         "--beside", nargs="+", default=[], metavar="NAME", help="say, hard: further voices for the table"
     )
     parser.add_argument("--int8", action="store_true", help="say: each voice with 8-bit weights too")

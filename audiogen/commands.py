@@ -221,7 +221,9 @@ def score(options: argparse.Namespace) -> None:
     voices = [*options.beside, options.voice_model]
     measures = {
         "codec": lambda: _scores("codec").score_codec(options.codec, **corpus, **given),
-        "transcribe": lambda: _scores("transcribe").score_transcribe(options.recognizer, **corpora, **given),
+        "transcribe": lambda: _scores("transcribe").score_transcribe(
+            options.recognizer, **corpora, **given, every_way=options.every_way
+        ),
         "say": lambda: _scores("say").score_say(
             _sentences(options), voices, recognizer=options.recognizer, int8=options.int8, **corpus, **given
         ),

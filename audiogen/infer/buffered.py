@@ -31,6 +31,7 @@ class Buffered:
         left: Frames before the chunk that the window holds.
         chunk: Frames a window gives.
         right: Frames after the chunk that it waits for.
+        lookahead: The model's look-ahead within a window; None is its default.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class Buffered:
         left: int = LEFT_FRAMES,
         chunk: int = CHUNK_FRAMES,
         right: int = RIGHT_FRAMES,
+        lookahead: int | None = None,
     ) -> None:
         self._model, self._left, self._chunk, self._right = model, left, chunk, right
+        self._lookahead = lookahead
         self.config, self.frame_length = model.config, model.frame_length
         self.label_log_probs = getattr(model, "label_log_probs", None)
 
@@ -56,12 +59,12 @@ class Buffered:
         """The frames [B, T, D] that the next samples [B, n], any n ≥ 0, settle."""
         window, left, settled = torch.cat([state.window, wave], dim=1), state.left, []
         while window.shape[1] >= (size := (left + self._chunk + self._right) * self.frame_length):
-            frames, _ = self._model.encode(window[:, :size])
+            frames, _ = self._model.encode(window[:, :size], lookahead=self._lookahead)
             settled.append(frames[:, left : left + self._chunk])
             passed = max(0, left + self._chunk - self._left)
             window, left = window[:, passed * self.frame_length :], left + self._chunk - passed
         if final and window.shape[1] > left * self.frame_length:
-            frames, _ = self._model.encode(window)
+            frames, _ = self._model.encode(window, lookahead=self._lookahead)
             settled.append(frames[:, left:])
         nothing = window.new_zeros(len(window), 0, self.config.dim)
         return torch.cat([nothing, *settled], dim=1), BufferedState(window, left)

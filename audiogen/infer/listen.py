@@ -4,6 +4,7 @@ Everything goes through the streaming step, chunk by chunk, so a stream ends wit
 is cut. Chunks of several streams can be heard in one step (`step`).
 """
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,15 @@ class Listener:
     def sample_rate(self) -> int:
         """Rate of the waves it takes."""
         return self.model.config.sample_rate
+
+    def without_memory(self) -> "Listener":
+        """The same, with the model run again over its whole left context for every chunk: what remembering is for."""
+        if isinstance(self.model, Buffered):
+            return self
+        config, other = self.model.config, copy.copy(self)
+        lookahead = config.lookaheads[0] if self.options.lookahead is None else self.options.lookahead
+        other.model = Buffered(self.model, config.left_context, lookahead + 1, right=0, lookahead=lookahead)
+        return other
 
     def transcribe(
         self,

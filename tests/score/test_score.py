@@ -62,8 +62,11 @@ def test_a_codec_is_scored_beside_opus(corpus, tmp_path, tiny_codec_bundle):
 
 def test_a_recogniser_is_scored_beside_the_outside_one(corpus, tmp_path, tiny_recognizer_bundle):
     pytest.importorskip("pocketsphinx")
-    table = score_transcribe("tiny-recognizer", [corpus], str(tmp_path / "data"), limit=1)
-    assert [row["name"] for row in table.rows] == ["hiss: ours", "hiss: pocketsphinx"]
+    table = score_transcribe("tiny-recognizer", [corpus], str(tmp_path / "data"), limit=1, every_way=True)
+    ways = [row["name"] for row in table.rows if ", beam" in row["name"]]
+    assert {name.split(": ")[1].split(", look")[0] for name in ways} == {"ctc, beam 1", "ctc, beam 8"}
+    assert any(name.endswith("without memory") for name in ways)
+    assert [row["name"] for row in table.rows if row["name"] not in ways] == ["hiss: ours", "hiss: pocketsphinx"]
     assert all(row["clips"] == 1 and row["real-time factor"] > 0 for row in table.rows)
     assert "1 of 1 clips" in table.note
 
