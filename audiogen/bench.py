@@ -220,7 +220,7 @@ def _codec_stream(codec: Codec, wave: Tensor) -> Iterator[Tensor]:
     state = codec.init_state(1)
     for chunk in wave.split(round(CODEC_CHUNK * codec.spec.sample_rate), dim=-1):
         tokens, state = codec.encode_step(chunk, state)
-        decoded, state = codec.decode_step(AudioTokens.from_codes(codec.spec, tokens.codes), state)
+        decoded, state = codec.decode_step(tokens, state)
         yield decoded
 
 
