@@ -115,6 +115,13 @@ def test_transcribe_hears_a_pipe(tiny_recognizer_bundle: Path, sound: Path, monk
     assert "--stream -" in refuse(capsys, "transcribe", "-", "--model", "tiny-recognizer")
 
 
+def test_transcribe_listens_as_it_is_told(tiny_recognizer_bundle: Path, sound: Path, capsys):
+    transcribe = ["transcribe", str(sound), "--model", "tiny-recognizer"]
+    assert main([*transcribe, "--hot-words", "cat", "mat", "--lookahead", "1"]) == 0
+    assert capsys.readouterr().out.endswith("\n")
+    assert "lookahead=99 was not trained" in refuse(capsys, *transcribe, "--lookahead", "99")
+
+
 def test_transcribe_streams_to_the_same_text(tiny_recognizer_bundle: Path, sound: Path, capsys):
     assert main(["transcribe", str(sound), "--model", "tiny-recognizer"]) == 0
     whole = capsys.readouterr().out

@@ -15,6 +15,8 @@ from audiogen.text.trigrams import WordTrigrams
 
 UNKNOWN_WORD = -14.0
 """Log-probability of a word that the language model does not have."""
+MOST_JUDGED = 50_000
+"""Judgements of words that are kept, for all streams together."""
 
 
 class BiasState(NamedTuple):
@@ -89,6 +91,8 @@ class Bias:
         if not word:
             return history, 0.0
         if (history, word) not in self._judged:
+            if len(self._judged) >= MOST_JUDGED:
+                self._judged.clear()
             self._judged[history, word] = self._look_up(history, word)
         return self._judged[history, word]
 

@@ -109,8 +109,9 @@ class DepthwiseStriding(nn.Module):
 
     def _stage(self, stage: int, x: Tensor) -> Tensor:
         """One halving, [B, T, C, F] to [B, (T − 1) / 2, C', F / 2]."""
-        x = F.pad(x, (self.padding[0] - self.padding[1], 0)).transpose(1, 2)
-        x = x.contiguous(memory_format=torch.channels_last)
+        if self.padding[0] > self.padding[1]:
+            x = F.pad(x, (self.padding[0] - self.padding[1], 0))
+        x = x.transpose(1, 2).contiguous(memory_format=torch.channels_last)
         if stage == 0:
             return F.relu(self.first(x)).transpose(1, 2)
         return F.relu(self.pointwise[stage - 1](self.depthwise[stage - 1](x))).transpose(1, 2)
