@@ -119,9 +119,9 @@ def plain_fill_in(
             logits = _plain_logits(
                 network, shown.repeat(2, 1, 1), text.repeat(2, 1, 1), text_mask, model.reach(codebook)
             )
-            told, untold = logits[:, codebook].float().chunk(2)
+            told, untold = logits[:, codebook].chunk(2)
             guidance = share * options.guidance + (1 - share) * options.last_guidance
-            logits = untold + guidance * (told - untold)
+            logits = (untold + guidance * (told - untold)).float()
             temperature = max(COLDEST, options.temperature * (steps - 1 - step) / steps)
             sampler = Sampler(temperature, options.top_p, options.top_k)
             said = sampler.pick(logits.flatten(0, 1), noise[step].flatten()).view(masked.shape)

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from lhotse import MonoCut
 
 CODES, CLIPS = "codes", "clips.jsonl"
+CODED = ("train", "valid")  # splits that are encoded
 
 
 @dataclass
@@ -135,7 +136,7 @@ class Tokenize:
         """Write `codes/<clip>.npy`, int16 [K, T], and `clips.jsonl`."""
         (folder / CODES).mkdir(exist_ok=True)
         codec = _codec(config)
-        cuts = [cut for split in ("train", "valid") for cut in prepared_cuts(_folder(config, Prepare), split)]
+        cuts = [cut for split in CODED for cut in prepared_cuts(_folder(config, Prepare), split)]
 
         @torch.inference_mode()
         def encode(cut: MonoCut) -> dict[str, Any]:
@@ -164,7 +165,7 @@ class Train:
         model = new_model(described, config.init_from, config.train.seed)
         captions = caption_encoder(_captions(config))
         collate = SoundCollate(lambda cut: _codes(config, cut), captions, model.config.window)
-        train, valid = (prepared_cuts(_folder(config, Prepare), split, _splits(config)[split]) for split in WATCHED)
+        train, valid = (prepared_cuts(_folder(config, Prepare), split, _splits(config)[split]) for split in CODED)
         stream = BatchStream(train, collate, config.data.batch_seconds, config.train.seed)
         watched = BatchStream(valid, collate, config.data.batch_seconds, shuffle=False)
         bundle = described.bundle(
@@ -245,9 +246,6 @@ class Score:
             clip = JudgedClip(audio.read(made / row["audio"]), row["asked"], row.get("took_s"))
             systems.setdefault(row["system"], []).append(clip)
         write_table(folder, score_sounds(config.model.name, systems, lessons, rate, data.attributes, data.measured))
-
-
-WATCHED = ("train", "valid")
 
 
 def _splits(config: TtaRun) -> dict[str, list[str]]:

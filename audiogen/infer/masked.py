@@ -171,7 +171,8 @@ class _Stage:
     def _outputs(self, shown: Tensor, places: Tensor, guidance: float) -> Tensor:
         """The guided outputs [B, M, D] of the frames `places` [B, M].
 
-        Heads are linear, so guidance is done before them. Without a caption there is nothing to guide to.
+        Heads are linear, so guidance is done before them, in single precision at least. Without a caption there is
+        nothing to guide to.
         """
         guided = guidance != 1 and self._memory is not None
         x = self._others + self._table(shown)
@@ -179,7 +180,7 @@ class _Stage:
         outputs = self._network.transformer(x, self._memory, reach=reach, also_without=guided, wanted=places)
         if not guided:
             return outputs
-        told, untold = outputs.float().chunk(2)
+        told, untold = outputs.to(torch.promote_types(outputs.dtype, torch.float32)).chunk(2)
         return (untold + guidance * (told - untold)).to(outputs.dtype)
 
 

@@ -99,11 +99,16 @@ class CodeLM(nn.Module):
         return self.heads[codebook](hidden[:, pattern.steps[codebook].to(hidden.device) - 1])
 
     def causal_loss(self, codes: Tensor, memory: Memory | None, pattern: Pattern) -> Tensor:
-        """Cross-entropy in nats a code, the mean over codebooks; the pattern's tail is left out."""
+        """Cross-entropy in nats a code, the mean over codebooks; the pattern's tail is left out.
+
+        In a clip of fewer frames than the pattern's longest delay, that leaves nothing of some codebooks.
+        """
         hidden = self.causal_hidden(codes, memory, pattern, trained=True)
         losses = []
         for codebook, steps in enumerate(pattern.steps.to(codes.device)):
             said = steps < pattern.trained_steps
+            if not bool(said.any()):
+                continue
             logits = self.heads[codebook](hidden[:, steps[said] - 1])
             losses.append(F.cross_entropy(logits.flatten(0, 1).float(), codes[:, codebook, said].flatten()))
         return torch.stack(losses).mean()

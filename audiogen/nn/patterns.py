@@ -33,8 +33,8 @@ class PatternConfig:
     def __post_init__(self) -> None:
         if self.name not in PATTERNS:
             raise unknown_name("pattern", self.name, PATTERNS)
-        if any(delay < 0 for delay in self.delays):
-            raise AudiogenError(f"delays are {self.delays}; each must be at least 0")
+        if self.delays and min(self.delays) != 0:
+            raise AudiogenError(f"delays are {self.delays}; the least must be 0")
         if self.turns and (self.name != "unroll" or sorted(set(self.turns)) != list(range(max(self.turns) + 1))):
             raise AudiogenError(f"turns are {self.turns}; only `unroll` has some, and they count from 0 without a gap")
         if self.name == "parallel" and any(self.delays):

@@ -104,6 +104,12 @@ def test_causal_predictions_know_only_what_was_said() -> None:
         assert torch.equal(one[:, :same], other[:, :same]) and not torch.equal(one[:, same], other[:, same])
 
 
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_the_shortest_beginnings_have_a_finite_loss(frames: int) -> None:
+    model, clips = MODELS["musicgen"](), batch(frames)
+    assert bool(model.loss(clips)[0].isfinite())
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -55,7 +55,8 @@ def test_steps_of_a_clip() -> None:
     ("make", "message"),
     [
         (lambda: PatternConfig("delays"), "did you mean 'delay'"),
-        (lambda: PatternConfig("delay", [0, -1]), "at least 0"),
+        (lambda: PatternConfig("delay", [0, -1]), "least must be 0"),
+        (lambda: PatternConfig("delay", [1, 2]), "least must be 0"),
         (lambda: PatternConfig("parallel", [0, 1]), "`delay` would be right"),
         (lambda: PatternConfig("unroll", turns=[0, 2]), "without a gap"),
         (lambda: PatternConfig("delay", turns=[0, 1]), "only `unroll`"),
