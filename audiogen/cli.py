@@ -425,13 +425,14 @@ audiogen score codec --data-root data
 audiogen score transcribe --corpus kathleen_en fsdd_digits --limit 20 --json scores.json
 audiogen score say --sentences unseen.txt --beside exp/plain/train/bundle
 audiogen score prompts --sentences unseen.txt --corpus nonnative_en
+audiogen score prosody --corpus nonnative_en --limit 20
 audiogen score hard --sentences egs/kathleen_en/tts/local/hard_sentences.tsv --seeds 3 --top-p 0.1 0.5 1.0
 """,
     )
     parser.add_argument(
         "what",
         metavar="WHAT",
-        help="codec, transcribe, say, prompts (other speakers' voices), hard (texts that voices get lost in)",
+        help="codec, transcribe, say, prompts (other speakers' voices), hard (texts that voices get lost in), prosody",
     )
     parser.add_argument("--corpus", nargs="+", metavar="NAME", help="corpora, or folders of recordings")
     parser.add_argument("--data-root", metavar="FOLDER", help="where the corpora lie (default: $AUDIOGEN_DATA)")

@@ -230,6 +230,7 @@ def score(options: argparse.Namespace) -> None:
         "hard": lambda: _scores("hard").score_hard(
             _sentences(options), voices, options.recognizer, range(options.seeds), options.top_p
         ),
+        "prosody": lambda: _scores("prosody").score_prosody(options.voice_model, **corpus, **given),
         "prompts": lambda: _scores("say").score_prompts(
             _sentences(options), options.voice_model, data_root=options.data_root, **corpus
         ),

@@ -153,9 +153,18 @@ class Speaker:
             if wave.shape[-1]:
                 yield wave
 
+    def voice_prompt(self, voice: str | VoicePrompt | None = None) -> VoicePrompt:
+        """What a voice is spoken after: the default's, that of a name, or itself."""
+        if isinstance(voice, VoicePrompt):
+            return voice
+        name = self.voices[0] if voice is None else voice
+        if name not in self._voices:
+            raise unknown_name("voice", name, self._voices)
+        return self._voices[name]
+
     def seconds_a_phone(self, voice: str | VoicePrompt | None = None) -> float:
         """How long a phone lasts on average in the prompt of a voice."""
-        return float(self._prompt(voice).durations.float().mean()) / self.frame_rate
+        return float(self.voice_prompt(voice).durations.float().mean()) / self.frame_rate
 
     def lines(self, text: str, pause: float | None = None) -> list[Line]:
         """What `text` is read as, sentence by sentence, to be looked at or changed before it is said.
@@ -238,7 +247,7 @@ class Speaker:
         """
         if not hasattr(self.model, "attention"):
             return None
-        prompt, parts, begun = self._prompt(voice), [], 0
+        prompt, parts, begun = self.voice_prompt(voice), [], 0
         for line in speech.lines:
             phones = torch.tensor(self.frontend.inventory.encode(line.phones))
             utterance = Utterance(phones, prompt, line.frames(self.frame_rate))
@@ -258,7 +267,7 @@ class Speaker:
         readings: int = 1,
     ) -> Iterator[Task]:
         """What there is to do for `text`: every line, `readings` times; see `sentences`."""
-        prompt = self._prompt(voice)
+        prompt = self.voice_prompt(voice)
         lines = read_text(text, self.frontend, options.pause) if isinstance(text, str) else text
         for number, line in enumerate(lines):
             for reading in range(readings):
@@ -279,14 +288,6 @@ class Speaker:
     def _read_voice(self, voice: dict[str, Any]) -> VoicePrompt:
         phones = torch.tensor(self.frontend.inventory.encode(voice["phones"]))
         return VoicePrompt(torch.tensor(voice["codes"]), phones, torch.tensor(voice["durations"]))
-
-    def _prompt(self, voice: str | VoicePrompt | None) -> VoicePrompt:
-        if isinstance(voice, VoicePrompt):
-            return voice
-        name = self.voices[0] if voice is None else voice
-        if name not in self._voices:
-            raise unknown_name("voice", name, self._voices)
-        return self._voices[name]
 
     @torch.inference_mode()
     def _coded(self, recording: str | Path | Tensor, transcript: str, sample_rate: int | None) -> Coded:

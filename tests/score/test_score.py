@@ -8,10 +8,12 @@ import torch
 from audiogen import audio
 from audiogen.api import load
 from audiogen.errors import AudiogenError
+from audiogen.infer.recordings import Recording
 from audiogen.infer.speak import Speaker
 from audiogen.score import hard
 from audiogen.score.clips import corpus_clips
 from audiogen.score.codec import score_codec
+from audiogen.score.prosody import score_prosody
 from audiogen.score.say import score_prompts, score_say
 from audiogen.score.transcribe import score_transcribe, streams_equal
 from audiogen.text.frontend import TextFrontend
@@ -109,6 +111,23 @@ def test_hard_sentences_are_counted_by_kind_and_cut(tiny_voice_bundle, monkeypat
     assert word["PER"] == word["added"] == pytest.approx(1 / len(phones["Oh no."])) and word["skipped"] == 0
     assert sentence["PER"] == sentence["skipped"] == pytest.approx(1 / len(phones["Cat."]))
     assert total["runaways"] + total["early stops"] <= 8 and total["PER, 95 %"][0] <= total["PER"]
+
+
+def test_the_timing_of_recordings_is_followed(corpus, tmp_path, tiny_codec_bundle, tiny_voice_bundle, monkeypatch):
+    pytest.importorskip("resemblyzer")
+
+    def timings(self, aligner, phones):
+        spoken = [phone for phone in phones if phone != "sil"]
+        step = self.seconds / len(spoken)
+        return [(phone, index * step, (index + 1) * step) for index, phone in enumerate(spoken)]
+
+    monkeypatch.setattr(Recording, "timings", timings)
+    table = score_prosody("tiny-voice", corpus, str(tmp_path / "data"))
+    assert [(row["name"], row["clips"]) for row in table.rows] == [("hiss 0", 2), ("hiss 1", 2)]
+    for row in table.rows:
+        assert 0 < row["pointer, largest error"] <= 1000 / 37.5
+        assert row["by ear, median error"] <= row["by ear, 90 %"] <= 1000 / 37.5
+        assert -1 <= row["to the reader"] <= 1 and -1 <= row["to the voice"] <= 1
 
 
 def test_voice_prompts_are_compared_with_every_speaker(
