@@ -10,6 +10,7 @@ and all messages have its number, `"utterance"`. `docs/listening.md` puts this b
 import asyncio
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from audiogen.infer.listen import Listener, Partial
 
 RATES = range(8_000, 96_001)
+REFUSAL_SECONDS = 5.0
 
 
 class ListenEndpoint:
@@ -172,5 +174,8 @@ def _check_end(message: str) -> None:
 
 
 async def _refuse(socket: WebSocket, message: str, code: int) -> None:
-    await socket.send_json({"type": "error", "message": message})
-    await socket.close(code)
+    """Say what is wrong and close the line; a client that does not read is left after a while."""
+    with suppress(TimeoutError, WebSocketDisconnect):
+        async with asyncio.timeout(REFUSAL_SECONDS):
+            await socket.send_json({"type": "error", "message": message})
+            await socket.close(code)

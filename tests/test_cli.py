@@ -50,6 +50,7 @@ def test_help_is_instant_and_needs_no_torch():
         "generate audio",
         "models",
         "import encodec",
+        "import fastconformer",
         "import musicgen",
         "import sashimi",
         "demo",

@@ -18,7 +18,10 @@ import torch
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from audiogen.serve.sessions import Busy, Sessions
+from audiogen.errors import AudiogenError
+from audiogen.infer.listen import Partial
+from audiogen.serve import listening
+from audiogen.serve.sessions import Busy, Limits, Sessions
 
 
 @pytest.fixture
@@ -221,6 +224,19 @@ def test_streams_that_overlap_hear_what_they_hear_alone(service: str, models):
     for number, wave in enumerate(waves):
         alone = listener.transcribe(torch.from_numpy(np.frombuffer(pcm(wave), "<i2").astype(np.float32) / 32768))
         assert heard[number]["text"] == alone.text
+
+
+def test_a_client_that_does_not_read_is_left(monkeypatch):
+    monkeypatch.setattr(listening, "REFUSAL_SECONDS", 0.01)
+
+    class Stuck:
+        async def send_json(self, message: dict) -> None:
+            await asyncio.sleep(60)
+
+    answers = listening.Answers(Stuck(), listening.Start(16_000, False), Limits(idle_seconds=0.01))
+    with pytest.raises(AudiogenError, match="nothing was read"):
+        asyncio.run(answers.tell([Partial("a", "", False, [])]))
+    asyncio.run(listening._refuse(Stuck(), "nothing was read", 1008))
 
 
 def test_places_are_bounded_and_given_back():
