@@ -255,6 +255,7 @@ audiogen generate audio "rain" --model my-music --stream | aplay -t raw -f S16_L
     parser.add_argument(
         "--guidance", type=float, metavar="G", help="how far to lean towards the caption; 1 is no further than learnt"
     )
+    parser.add_argument("--int8", action="store_true", help="8-bit weights: faster, less exact")
     parser.add_argument("--rescorer", metavar="NAME", help="a MusicGen that helps a MAGNeT judge what it has made")
     parser.add_argument("--stream", action="store_true", help="raw 16-bit sound to standard output as it is made")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another number, another sound (default: 0)")

@@ -94,6 +94,8 @@ def generate_audio(options: argparse.Namespace) -> None:
     generator = api.load(options.model, "sound")
     if options.rescorer is not None:
         generator.take_along(api.load(options.rescorer, "sound"))
+    if options.int8:
+        generator.to_int8()
     drawing = generator.options.changed(options.steps, options.guidance)
     prompt = None if options.prompt is None else audio.read(options.prompt, generator.sample_rate)
     begun, first, chunks = time.perf_counter(), None, []

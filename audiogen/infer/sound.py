@@ -20,6 +20,7 @@ from audiogen.infer.masked import MaskedOptions, Rescorer, fill_in
 from audiogen.models.magnet import Magnet
 from audiogen.models.musicgen import MusicGen
 from audiogen.nn.cross_transformer import Memory
+from audiogen.nn.int8 import to_int8
 from audiogen.protocols import AudioTokens, Codec
 
 MAX_SECONDS = 600.0
@@ -78,6 +79,14 @@ class SoundGenerator:
         if self._codes != companion._codes:
             raise AudiogenError("the two models say the codes of different codecs; train them on the same")
         self._companion = companion
+
+    def to_int8(self) -> None:
+        """Draw with 8-bit weights from now on: faster on a CPU, a little less exact, and no longer the same in a batch.
+
+        Raises:
+            AudiogenError: If torch has none on this machine.
+        """
+        to_int8(self.model.network.transformer)
 
     def generate(
         self,

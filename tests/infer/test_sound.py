@@ -95,6 +95,15 @@ def test_a_companion_rescores_and_begins(codec, musicgen: SoundGenerator) -> Non
     torch.testing.assert_close(begun[..., :3500], causal[..., :3500])
 
 
+def test_eight_bits_come_close(codec) -> None:
+    maker, x = generator(codec, "magnet"), torch.randn(1, 30, 32)
+    exact = maker.model.network.transformer(x)
+    maker.to_int8()
+    rounded = maker.model.network.transformer(x)
+    assert 0 < float((rounded - exact).abs().mean()) < 0.05 * float(exact.std())
+    assert maker.generate("rain", 0.4, OPTIONS).shape == (1, 1, 9600)
+
+
 def test_a_hybrid_begins_for_itself(codec, magnet: SoundGenerator) -> None:
     options = replace(OPTIONS, begin_seconds=0.2)
     assert generator(codec, "magnet", hybrid=True).generate("rain", 0.4, options).shape == (1, 1, 9600)
