@@ -40,6 +40,7 @@ class SpeechBatch:
         self._model, self._options = model, options
         self._state: Any = None
         self._rows: list[int | None] = []
+        self._coming: list[Any] = []  # the states of the last rows, joined to the others once for all
         self._numbers = count()
 
     def __len__(self) -> int:
@@ -58,13 +59,14 @@ class SpeechBatch:
             row = self._rows.index(None)
             self._state, self._rows[row] = self._state.put(row, state), number
         else:
-            self._state = state if self._state is None else type(state).join([self._state, state])
+            self._coming.append(state)
             self._rows.append(number)
         return number
 
     @torch.inference_mode()
     def leave(self, session: int) -> None:
         """Take a session out before its end."""
+        self._gather()
         row = self._rows.index(session)
         self._rows[row] = None
         self._state.ended[row] = True
@@ -72,6 +74,7 @@ class SpeechBatch:
     @torch.inference_mode()
     def step(self) -> dict[int, Spoken]:
         """Take every session a chunk on; those that end are told so and have left."""
+        self._gather()
         self._close_ranks()
         if not self._rows:
             return {}
@@ -86,6 +89,12 @@ class SpeechBatch:
                 spoken[session] = Spoken(codes, durations[row] if done[row] else None)
                 self._rows[row] = None if done[row] else session
         return spoken
+
+    def _gather(self) -> None:
+        """Make one state of all sessions, those that have come since the last step included."""
+        if self._coming:
+            states = [*([] if self._state is None else [self._state]), *self._coming]
+            self._state, self._coming = type(states[0]).join(states), []
 
     def _close_ranks(self) -> None:
         """Give up the free rows where they are half of all or more."""
