@@ -85,7 +85,8 @@ class Speaker:
     def to_int8(self) -> None:
         """Speak with 8-bit weights from now on: a little less exact, and faster where the CPU has VNNI.
 
-        Without it a voice as small as those that ship gains only where several sentences are spoken at a time.
+        Without it a voice as small as those that ship gains only where several sentences are spoken at a time. All that
+        goes through a layer at once shares one scale of activations, so a stream is no longer exactly the whole.
 
         Raises:
             AudiogenError: If the model or the machine has none.
