@@ -80,10 +80,9 @@ class WaveObjective:
         loss = loss + sum(self.config.own_weights[name] * part for name, part in made.losses.items())
         figures = {name: part.item() for name, part in (parts | made.losses).items()}
         if made.quantized is not None:
-            size = self.modules["codec"].quantizer.vectors.shape[1]
-            for layer in (0, -1):
-                name = "last" if layer else "first"
-                figures[f"perplexity/{name}"] = perplexity(made.quantized.codes[:, layer], size)
+            size, codes = self.modules["codec"].quantizer.vectors.shape[1], made.quantized.codes
+            figures["perplexity/first"] = perplexity(codes[:, 0], size)
+            figures["perplexity/last"] = perplexity(codes[:, -1], size)
         yield "codec", loss, figures
 
     @property
