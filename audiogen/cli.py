@@ -159,6 +159,7 @@ audiogen edit me.wav --transcript "I do not agree." --to "I agree." --out agree.
     parser.add_argument("--transcript", required=True, metavar="TEXT", help="what is said in it, word for word")
     parser.add_argument("--to", required=True, metavar="TEXT", help="what it should say; words that differ are made")
     parser.add_argument("--out", default="edited.wav", metavar="FILE", help="the file to write (default: %(default)s)")
+    parser.add_argument("--best-of", type=int, default=1, metavar="N", help="make it N times, keep the clearest")
     parser.add_argument("--model", default=DEFAULT_VOICE, metavar="NAME", help="a voice model (default: %(default)s)")
     parser.add_argument("--seed", type=int, metavar="N", help="another number, another reading (default: 0)", default=0)
 

@@ -57,7 +57,10 @@ def edit(options: argparse.Namespace) -> None:
     audio.check(options.recording)
     one_thread_a_worker()
     speaker = api.load(options.model, "acoustic")
-    edited = edit_recording(speaker, options.recording, options.transcript, options.to, seed=options.seed)
+    texts, judge = (options.transcript, options.to), _judge(options)
+    edited = edit_recording(
+        speaker, options.recording, *texts, seed=options.seed, readings=options.best_of, judge=judge
+    )
     audio.write(options.out, edited.wave, edited.sample_rate)
     new = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in edited.new)
     print(f"{options.out}: new from {new}", file=sys.stderr)
@@ -79,8 +82,6 @@ def _check(options: argparse.Namespace) -> None:
         raise AudiogenError("--go-on goes on from --prompt, and neither streams nor reads several times")
     if options.timing is not None and options.lines is not None:
         raise AudiogenError("give --timing or --lines, not both: lines have their timing already")
-    if options.best_of < 1:
-        raise AudiogenError(f"--best-of {options.best_of}: at least 1 is needed")
     if options.stream and (options.best_of > 1 or options.save_lines is not None):
         raise AudiogenError("--stream speaks before a sentence is whole, so --best-of and --save-lines need a file")
 
@@ -103,14 +104,20 @@ def _said(options: argparse.Namespace, speaker: Speaker, text: str | list[Line])
         if options.stream:
             yield from speaker.stream(text, voice, how, seed)
             return
-        judge = PhoneJudge(load_bundle(DEFAULT_RECOGNIZER, "recognizer")) if options.best_of > 1 else None
-        spoken = speaker.sentences(text, voice, how, seed, options.best_of, judge)
+        spoken = speaker.sentences(text, voice, how, seed, options.best_of, _judge(options))
     lines = []
     for speech in spoken:
         yield speech.wave
         lines += speech.lines
     if options.save_lines is not None:
         write_lines(options.save_lines, lines)
+
+
+def _judge(options: argparse.Namespace) -> PhoneJudge | None:
+    """Who chooses where there is a choice."""
+    if options.best_of < 1:
+        raise AudiogenError(f"--best-of {options.best_of}: at least 1 is needed")
+    return PhoneJudge(load_bundle(DEFAULT_RECOGNIZER, "recognizer")) if options.best_of > 1 else None
 
 
 def _how(options: argparse.Namespace, speaker: Speaker) -> SpeakOptions:

@@ -8,6 +8,7 @@ voice. New sound is faded in and out within its own stretch, so nothing outside 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from torch import Tensor
 
 from audiogen import audio
 from audiogen.errors import AudiogenError
+from audiogen.infer.judge import PhoneJudge
 from audiogen.infer.recordings import Coded, Recording, StreamDecoder, coded
 from audiogen.infer.script import TimedPhone
-from audiogen.infer.speak import Speaker
+from audiogen.infer.speak import Speaker, reading_seed
 from audiogen.infer.speech import SpeakOptions
 from audiogen.models.valle_r import Utterance, VoicePrompt
 from audiogen.text.frontend import TextFrontend
@@ -58,6 +60,8 @@ def edit(
     options: SpeakOptions | None = None,
     seed: int = 0,
     sample_rate: int | None = None,
+    readings: int = 1,
+    judge: PhoneJudge | None = None,
 ) -> Edited:
     """Make a recording of `transcript` say `wanted`.
 
@@ -69,6 +73,8 @@ def edit(
         options: How to draw what is new.
         seed: Another number, another reading.
         sample_rate: Of a wave.
+        readings: Say what is new so many times and keep what fits its phones best.
+        judge: Who decides that; without one the first is kept.
 
     Raises:
         AudiogenError: If nothing or everything differs, or the recording does not fit its transcript.
@@ -82,9 +88,11 @@ def edit(
     if not found:
         raise AudiogenError("the wanted text is what the recording says; change at least one word")
     known = coded(heard, timings, speaker.codec, speaker.frontend.inventory, speaker.model.config.merge)
-    splicer = _Splicer(heard, speaker.frame_rate)
+    splicer, options = _Splicer(heard, speaker.frame_rate), options or SpeakOptions()
     for number, change in enumerate(found):
-        sound = _new_sound(speaker, known, change, options or SpeakOptions(), seed + number)
+        seeds = [reading_seed(seed, number, reading) for reading in range(readings if change.phones else 1)]
+        sounds = [_new_sound(speaker, known, change, options, own) for own in seeds]
+        sound = min(sounds, key=partial(_misfit, judge, change, speaker.sample_rate))
         first, end = (int(known.durations[:place].sum()) for place in (change.first, change.end))
         splicer.replace(first, end, audio.resample(sound, speaker.sample_rate, heard.sample_rate))
     return splicer.finish()
@@ -145,6 +153,11 @@ def _new_sound(speaker: Speaker, known: Coded, change: Change, options: SpeakOpt
     decode = StreamDecoder(speaker.codec, before)
     sound = torch.cat([decode(codes), decode(after), decode.rest()], -1)
     return sound[:, : codes.shape[1] * speaker.codec.spec.hop_length] / known.gain
+
+
+def _misfit(judge: PhoneJudge | None, change: Change, sample_rate: int, sound: Tensor) -> float:
+    """How badly `sound` fits the phones of a change; without a judge everything is as good."""
+    return 0.0 if judge is None else judge.misfit(change.phones, sound, sample_rate)
 
 
 def _heard(known: Coded, change: Change, frame_rate: float) -> VoicePrompt:

@@ -272,7 +272,7 @@ class Speaker:
         lines = read_text(text, self.frontend, options.pause) if isinstance(text, str) else text
         for number, line in enumerate(lines):
             for reading in range(readings):
-                yield Task(line, prompt, Random(f"{seed} {number} {reading}").getrandbits(63))
+                yield Task(line, prompt, reading_seed(seed, number, reading))
 
     @torch.inference_mode()
     def begin(self, task: Task, options: SpeakOptions) -> SpeechState:
@@ -385,6 +385,11 @@ class Speaker:
             return []
         ends = [frames / float(self.codec.spec.frame_rate) + seconds for seconds in accumulate(line.seconds, initial=0)]
         return [(phone, *bounds) for phone, bounds in zip(line.phones, pairwise(ends), strict=True)]
+
+
+def reading_seed(seed: int, line: int, reading: int) -> int:
+    """The seed of one of several readings of a line, so that no line's depends on another's."""
+    return Random(f"{seed} {line} {reading}").getrandbits(63)
 
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from tiny_speaker import SAYS, tiny_speaker
 
+from audiogen.audio import resample
 from audiogen.errors import AudiogenError
 from audiogen.infer import edit as editing
 from audiogen.infer import recordings
@@ -26,7 +27,7 @@ def edited(monkeypatch):
     monkeypatch.setattr(recordings.Recording, "timings", timings)
     wave = torch.rand(2 * RATE, generator=torch.Generator().manual_seed(0)) - 0.5
     speaker = tiny_speaker()
-    return wave, lambda wanted: edit(speaker, wave, SAID, wanted, SAYS, sample_rate=RATE)
+    return wave, lambda wanted, **how: edit(speaker, wave, SAID, wanted, SAYS, sample_rate=RATE, **how)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,22 @@ def test_all_but_the_new_sound_is_kept(edited, wanted):
     assert result.sample_rate == RATE and end > start
     assert torch.equal(result.wave[0, :start], wave[:start])
     assert torch.equal(result.wave[0, end:], wave[len(wave) - after :])
+
+
+def test_the_best_of_several_is_kept(edited):
+    class Judge:
+        def misfit(self, phones, wave, sample_rate):
+            heard.append(wave)
+            return abs(len(heard) - 2)
+
+    heard = []
+    result = edited[1]("we eat at one", readings=3, judge=Judge())
+    ((start, _),) = result.new
+    begun, faded = round(start * RATE), round(0.01 * RATE)
+    again = resample(heard[1], 24_000, RATE)
+    assert len(heard) == 3 and not torch.equal(heard[0], heard[2])
+    kept = result.wave[:, begun + faded : begun + again.shape[1] - faded]
+    torch.testing.assert_close(kept, again[:, faded : again.shape[1] - faded])
 
 
 def test_two_changes_are_two_stretches(edited):
