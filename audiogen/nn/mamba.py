@@ -32,6 +32,8 @@ class MambaState(State):
 class Mamba(nn.Module):
     """The selective state space between its gates; parameters are named as in the reference implementation."""
 
+    dynamics = ("A_log",)
+
     def __init__(self, dim: int, state_size: int = 16) -> None:
         """Start as the paper does (§3.6 and appendix E.1).
 

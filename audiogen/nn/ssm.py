@@ -47,7 +47,12 @@ class Discrete:
 
 
 class S4D(nn.Module):
-    """A diagonal state space for each of H channels, discretised by zero-order hold (Gu et al. 2022, §3)."""
+    """A diagonal state space for each of H channels, discretised by zero-order hold (Gu et al. 2022, §3).
+
+    Its `dynamics`, Δ, A and B, are what training moves with care: see `audiogen.train.loop.adamw`.
+    """
+
+    dynamics = ("log_dt", "log_decay", "frequency", "b")
 
     def __init__(self, channels: int, state_size: int = 64, tied: bool = True) -> None:
         """Start from HiPPO-LegS.
@@ -149,6 +154,8 @@ class S4D(nn.Module):
 class S4(S4D):
     """A state space with A = Λ − P P*, discretised by the bilinear rule."""
 
+    dynamics = (*S4D.dynamics, "p")
+
     def _init_more(self, p: Tensor, systems: int) -> None:
         self.p = nn.Parameter(torch.view_as_real(p).float().repeat(systems, 1, 1))
 
@@ -165,6 +172,27 @@ class S4(S4D):
         r = q * inverse / (1 + _pair_sum(q * inverse * p))
         v = q * (1 - _pair_sum(r * p)) + r * forward
         return Discrete(inverse * forward, 2 * inverse * (b - p * _pair_sum(r * b)), c, inverse * p, v)
+
+
+class TwoSided(nn.Module):
+    """State spaces in both directions of time, for sound that is there as a whole (Goel et al. 2022, §4.2).
+
+    Their two impulse responses make one kernel: what lies ahead is filtered like what has been, not its sample itself.
+    """
+
+    def __init__(self, ssm: type[S4D], channels: int, state_size: int = 64, tied: bool = True) -> None:
+        super().__init__()
+        self.forwards = ssm(channels, state_size, tied)
+        self.backwards = ssm(channels, state_size, tied)
+        self.backwards.d.requires_grad_(False)  # a sample passes by the forward one
+
+    def forward(self, u: Tensor) -> Tensor:
+        """Filter u [B, T, H] to the same shape."""
+        length = u.shape[1]
+        past, ahead = (ssm.kernel(length).to(u.dtype) for ssm in (self.forwards, self.backwards))
+        kernel = torch.cat([past, ahead.flip(-1)], dim=-1)  # of 2 T samples, circular: the last is one sample ahead
+        filtered = torch.fft.rfft(u.transpose(1, 2), 2 * length) * torch.fft.rfft(kernel)
+        return torch.fft.irfft(filtered, 2 * length)[..., :length].transpose(1, 2) + self.forwards.d * u
 
 
 def legs(state_size: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -25,6 +25,7 @@ from audiogen.train.ema import ExponentialMovingAverage
 from audiogen.train.log import MetricLog
 
 KEPT_CHECKPOINTS = 2
+DYNAMICS_RATE = 1e-3  # peak learning rate of the `dynamics` of modules (Gu, Goel and Ré 2021, appendix D)
 
 
 @dataclass
@@ -84,12 +85,21 @@ class SingleObjective:
 
 
 def adamw(module: nn.Module, config: TrainConfig, beta1: float = 0.9) -> AdamW:
-    """AdamW with weight decay on matrices only: gains, biases and positions are left free."""
+    """AdamW with weight decay on matrices only: gains, biases and positions are left free.
+
+    What a module names in its attribute `dynamics`, the parameters of a recurrence, is left free too, and its learning
+    rate is at most `DYNAMICS_RATE`.
+    """
+    dynamics = _dynamics(module)
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    others = [parameter for parameter in parameters if parameter not in dynamics]
     groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+        {"params": [p for p in others if p.dim() > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in others if p.dim() <= 1], "weight_decay": 0.0},
     ]
+    if dynamics:
+        share = min(1.0, DYNAMICS_RATE / config.learning_rate)
+        groups.append({"params": [p for p in parameters if p in dynamics], "weight_decay": 0.0, "share": share})
     return AdamW(groups, lr=config.learning_rate, betas=(beta1, config.beta2), fused=True)
 
 
@@ -161,6 +171,11 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return max(folder.glob("step-*"), default=None)
 
 
+def _dynamics(module: nn.Module) -> set[nn.Parameter]:
+    """The parameters that the modules inside `module` name as theirs of a recurrence."""
+    return {getattr(part, name) for part in module.modules() for name in getattr(part, "dynamics", ())}
+
+
 def _update(
     fabric: Any, objective: Objective, optimizers: dict[str, Optimizer], batch: Any, step: int, config: TrainConfig
 ) -> dict[str, float]:
@@ -181,7 +196,7 @@ def _update(
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         norm = nn.utils.clip_grad_norm_(parameters, config.clip_norm)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, config)
+            group["lr"] = learning_rate(step, config) * group.get("share", 1.0)
         optimizer.step()
         figures |= {"loss": loss.item(), **parts, f"gradient_norm/{name}": norm.item()}
 

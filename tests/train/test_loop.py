@@ -10,8 +10,9 @@ from torch import nn
 pytest.importorskip("lightning_fabric")
 
 from audiogen.errors import AudiogenError
+from audiogen.nn.ssm import S4
 from audiogen.train.log import read_log
-from audiogen.train.loop import SingleObjective, TrainConfig, fit, learning_rate
+from audiogen.train.loop import DYNAMICS_RATE, SingleObjective, TrainConfig, adamw, fit, learning_rate
 
 
 class Regression(nn.Module):
@@ -91,3 +92,25 @@ def test_the_rate_warms_up_and_decays():
     assert learning_rate(5, config) == 0.5
     assert learning_rate(10, config) == pytest.approx(1.0)
     assert learning_rate(100, config) == pytest.approx(0.02)
+
+
+def test_the_dynamics_of_a_state_space_are_not_decayed_and_move_slowly(tmp_path):
+    class Filtered(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.ssm, self.out = S4(4, 8), nn.Linear(4, 1)
+
+        def loss(self, batch):
+            loss = (self.out(self.ssm(batch[..., None].expand(-1, -1, 4))[0])[..., 0] - batch).square().mean()
+            return loss, {"error": loss.item()}
+
+    model = Filtered()
+    config = TrainConfig(steps=12, weight_decay=0.1, **CONFIG)
+    *others, slow = adamw(model, config).param_groups
+    named = {name for name, p in model.named_parameters() if any(p is each for each in slow["params"])}
+    assert named == {"ssm.log_dt", "ssm.log_decay", "ssm.frequency", "ssm.b", "ssm.p"}
+    assert slow["weight_decay"] == 0 and slow["share"] * config.learning_rate == DYNAMICS_RATE
+    assert sum(len(group["params"]) for group in [*others, slow]) == len(list(model.parameters()))
+    before = model.ssm.b.detach().clone()
+    fit(SingleObjective(model), batches, TrainConfig(**{**vars(config), "steps": 5, "ema_decay": 0.0}), tmp_path)
+    assert (model.ssm.b - before).abs().max() < 5.1 * DYNAMICS_RATE
