@@ -11,12 +11,13 @@ from audiogen.errors import AudiogenError
 
 if TYPE_CHECKING:
     from audiogen.infer.compress import FileCodec
+    from audiogen.infer.diffusion import DiffusionGenerator
     from audiogen.infer.listen import Listener, ListenOptions
     from audiogen.infer.sound import SoundGenerator
     from audiogen.infer.speak import Speaker
     from audiogen.infer.waveform import WaveformGenerator
 
-    Model: TypeAlias = Speaker | Listener | FileCodec | SoundGenerator | WaveformGenerator
+    Model: TypeAlias = Speaker | Listener | FileCodec | SoundGenerator | WaveformGenerator | DiffusionGenerator
 
 
 def load(name_or_folder: str | Path, kind: str | None = None, listen: "ListenOptions | None" = None) -> "Model":
@@ -24,12 +25,14 @@ def load(name_or_folder: str | Path, kind: str | None = None, listen: "ListenOpt
 
     Args:
         name_or_folder: A name that `audiogen models` lists, or the folder of a bundle.
-        kind: If given, the kind it must be: `"acoustic"`, `"recognizer"`, `"codec"`, `"sound"` or `"waveform"`.
+        kind: If given, the kind it must be: `"acoustic"`, `"recognizer"`, `"codec"`, `"sound"`, `"waveform"` or
+            `"diffusion"`.
         listen: How a recogniser listens; None is as it is best.
 
     Returns:
         A `Speaker` for a voice, a `Listener` for a recogniser, a `FileCodec` for a codec, a `SoundGenerator` for a
-        model of sound from captions, a `WaveformGenerator` for a model of waveforms.
+        model of sound from captions, a `WaveformGenerator` for a model of waveforms, a `DiffusionGenerator`
+        for one that makes sound of noise.
 
     Raises:
         AudiogenError: If there is no such bundle, if it is damaged, or if it is of another kind.
@@ -102,11 +105,18 @@ def _load_waveform(bundle: Bundle) -> "WaveformGenerator":
     return WaveformGenerator(bundle)
 
 
+def _load_diffusion(bundle: Bundle) -> "DiffusionGenerator":
+    from audiogen.infer.diffusion import DiffusionGenerator
+
+    return DiffusionGenerator(bundle)
+
+
 _LOADERS: dict[str, Any] = {
     "acoustic": _load_speaker,
     "codec": _load_codec,
     "sound": _load_sound,
     "waveform": _load_waveform,
+    "diffusion": _load_diffusion,
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from audiogen.errors import AudiogenError, unknown_name
 
-KINDS = ("codec", "acoustic", "sound", "recognizer", "waveform", "g2p")
+KINDS = ("codec", "acoustic", "sound", "recognizer", "waveform", "diffusion", "g2p", "classifier")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Sound from a waveform model, sample by sample: from nothing, of a class, or going on from a recording."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,22 +10,37 @@ from torch import Tensor
 from audiogen import registry
 from audiogen.checkpoint import Bundle
 from audiogen.errors import AudiogenError, unknown_name
+from audiogen.infer.ending import Ending
 from audiogen.infer.sampling import Sampler
-from audiogen.models.sashimi import Sashimi, SashimiState
+from audiogen.models.sashimi import Sashimi
+from audiogen.models.waveform import WaveformModel
 from audiogen.nn.state import State
 from audiogen.protocols import AudioTokens, Codec
 
 CHUNK_SECONDS = 0.064
+CUT = (0.4, 0.05)  # shares of the least and the most likely clips that the published samples leave out
 
 
 @dataclass(frozen=True)
 class Generated:
-    """Clips: `wave` [B, 1, N] and the log-likelihood [B] of their samples in nats, without that of the prompt."""
+    """Clips: `wave` [B, 1, N], of which `lengths` [B] samples are theirs, and the mean log-likelihood [B] of these.
+
+    The likelihood is in nats a sample and without that of a prompt; the lengths are with the silence that ends a clip.
+    """
 
     wave: Tensor
+    lengths: Tensor
     log_likelihood: Tensor
 
-    def likeliest_but(self, low: float = 0.4, high: float = 0.05) -> "Generated":
+    def clips(self) -> list[Tensor]:
+        """Every clip [1, n] at its own length."""
+        return [wave[:, :length] for wave, length in zip(self.wave, self.lengths.tolist(), strict=True)]
+
+    def first(self, count: int) -> "Generated":
+        """The first clips."""
+        return Generated(self.wave[:count], self.lengths[:count], self.log_likelihood[:count])
+
+    def likeliest_but(self, low: float = CUT[0], high: float = CUT[1]) -> "Generated":
         """Without the share `low` of the least likely clips, often noise, and `high` of the likeliest, often silence.
 
         The defaults are those of the published SaShiMi samples (Goel et al. 2022). The likeliest come first.
@@ -33,22 +49,23 @@ class Generated:
             raise AudiogenError(f"shares {low:g} and {high:g} to leave out must be at least 0 and together less than 1")
         count = len(self.wave)
         order = self.log_likelihood.argsort(descending=True)[int(high * count) : count - int(low * count)]
-        return Generated(self.wave[order], self.log_likelihood[order])
+        return Generated(self.wave[order], self.lengths[order], self.log_likelihood[order])
 
 
 class WaveformGenerator:
     """A waveform model with its codec; it steps fused where numba is installed and the model lies on the CPU.
 
     Args:
-        bundle: A bundle of kind `waveform`, with its model. Its assets hold the config `pcm` of the codec and, for a
-            model of classes, their names, `labels`.
+        bundle: A bundle of kind `waveform`, with its model. Its assets hold the config `pcm` of the codec; for a model
+            of classes, their names, `labels`; for one of sounds that end, the silence after them, `tail_seconds`.
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        self.model: Sashimi = bundle.model
+        self.model: WaveformModel = bundle.model
         self.codec: Codec = registry.build("codec", "pcm", bundle.assets["pcm"])
         self.labels: list[str] = list(bundle.assets.get("labels", ()))
         self.sample_rate: int = self.codec.spec.sample_rate
+        self._tail = round(bundle.assets.get("tail_seconds", 0) * self.sample_rate)
         self._stepper = stepper(self.model)
 
     def generate(
@@ -60,21 +77,28 @@ class WaveformGenerator:
         temperature: float = 1.0,
         top_p: float = 1.0,
         seed: int = 0,
+        reject: bool = False,
     ) -> Generated:
         """Make clips.
 
         Args:
-            seconds: Length of each, without the prompt.
+            seconds: Length of each, without the prompt; sounds that end may be shorter.
             count: How many.
             label: Of which class, for a model that has classes.
             prompt: Sound [1, N] to go on from.
             temperature: Above 1 for more surprise, below for less.
             top_p: Keep the likeliest codes that together reach this probability.
             seed: Another number, another sound.
+            reject: Whether to make more, leave out some by `Generated.likeliest_but` and return `count` of the rest.
         """
-        pieces = list(self._pieces(seconds, count, label, prompt, Sampler(temperature, top_p), seed))
+        if reject:
+            made = self.generate(seconds, math.ceil(count / (1 - sum(CUT))), label, prompt, temperature, top_p, seed)
+            return made.likeliest_but().first(count)
+        ending = self._ending(seconds, count)
+        pieces = list(self._pieces(seconds, ending, label, prompt, Sampler(temperature, top_p), seed))
         codes, likelihoods = zip(*pieces, strict=True)
-        return Generated(self._decode(torch.cat(codes, dim=-1)), torch.stack(likelihoods).sum(0))
+        likelihood = torch.stack(likelihoods).sum(0) / ending.lengths
+        return Generated(self._decode(torch.cat(codes, dim=-1)), ending.lengths, likelihood)
 
     def stream(
         self,
@@ -86,25 +110,31 @@ class WaveformGenerator:
         seed: int = 0,
     ) -> Iterator[Tensor]:
         """The clip of `generate` with count 1 while it is made, in pieces [1, n]."""
-        for codes, _ in self._pieces(seconds, 1, label, prompt, Sampler(temperature, top_p), seed):
+        ending = self._ending(seconds, 1)
+        for codes, _ in self._pieces(seconds, ending, label, prompt, Sampler(temperature, top_p), seed):
             yield self._decode(codes)[0]
 
-    def _pieces(
-        self, seconds: float, count: int, label: str | None, prompt: Tensor | None, sampler: Sampler, seed: int
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Codes [B, n] and the log-likelihood [B] of each piece."""
+    def _ending(self, seconds: float, count: int) -> Ending:
         if seconds <= 0 or count < 1:
             raise AudiogenError(f"{seconds:g} s of {count} clips were asked for; both must be above 0")
+        return Ending(count, self.model.config.start, self._tail)
+
+    def _pieces(
+        self, seconds: float, ending: Ending, label: str | None, prompt: Tensor | None, sampler: Sampler, seed: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Codes [B, n] and the log-likelihood [B] of each piece, until all clips have ended."""
+        count = len(ending.lengths)
         generator = torch.Generator().manual_seed(seed)
         last, state = self._begin(count, label, prompt)
         left, longest = max(1, round(seconds * self.sample_rate)), round(CHUNK_SECONDS * self.sample_rate)
-        while left:
+        while left and not ending.all:
             size = min(left, longest)
             # Drawn sample after sample, so that a clip is the same in pieces of any length.
             uniforms = torch.rand(size, count, generator=generator).T
             codes, likelihood, state = self._stepper.draw(last, uniforms, state, sampler.temperature, sampler.top_p)
-            yield codes, likelihood
             last, left = codes[:, -1], left - size
+            codes, going = ending(codes)
+            yield codes, likelihood * going
 
     @torch.no_grad()
     def _begin(self, count: int, label: str | None, prompt: Tensor | None) -> tuple[Tensor, State]:
@@ -118,6 +148,8 @@ class WaveformGenerator:
         return codes[:, -1], self._stepper.resume(state, before.shape[1])
 
     def _label_index(self, label: str | None, count: int) -> Tensor | None:
+        if label is None and self.labels:
+            raise AudiogenError(f"which class? give a label, one of: {', '.join(self.labels)}")
         if label is None:
             return None
         if label not in self.labels:
@@ -131,21 +163,21 @@ class WaveformGenerator:
 class PlainStepper:
     """The model's own step, in the form of `audiogen.kernels.sashimi.FusedSashimi`."""
 
-    def __init__(self, model: Sashimi) -> None:
+    def __init__(self, model: WaveformModel) -> None:
         self._model = model
 
-    def init_state(self, batch_size: int = 1, labels: Tensor | None = None) -> SashimiState:
+    def init_state(self, batch_size: int = 1, labels: Tensor | None = None) -> State:
         """Streams that have seen nothing."""
         return self._model.init_state(batch_size, labels)
 
-    def resume(self, state: SashimiState, length: int) -> SashimiState:
+    def resume(self, state: State, length: int) -> State:
         """A stream of the model, to go on here."""
         return state
 
     @torch.no_grad()
     def draw(
-        self, last: Tensor, uniforms: Tensor, state: SashimiState, temperature: float = 1.0, top_p: float = 1.0
-    ) -> tuple[Tensor, Tensor, SashimiState]:
+        self, last: Tensor, uniforms: Tensor, state: State, temperature: float = 1.0, top_p: float = 1.0
+    ) -> tuple[Tensor, Tensor, State]:
         """Sample on from the codes `last` [B], one sample for each of uniforms [B, n]; see `FusedSashimi.draw`."""
         sampler = Sampler(temperature, top_p)
         codes, likelihood = [last], torch.zeros(len(last), dtype=torch.float64)
@@ -156,8 +188,10 @@ class PlainStepper:
         return torch.stack(codes[1:], dim=1), likelihood, state
 
 
-def stepper(model: Sashimi) -> "PlainStepper | FusedSashimi":  # noqa: F821
+def stepper(model: WaveformModel) -> "PlainStepper | FusedSashimi":  # noqa: F821
     """The fastest there is for this model on this machine."""
+    if not isinstance(model, Sashimi):
+        return PlainStepper(model)
     try:
         from audiogen.kernels.sashimi import FusedSashimi
 

@@ -7,7 +7,6 @@ sequences are convolutions; a stream is a recurrence whose work per sample does 
 Causality between the tiers: what is made of frame f of a tier reaches its samples from frame f + 1 on.
 """
 
-import math
 from dataclasses import dataclass, field
 
 import torch
@@ -15,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audiogen.errors import AudiogenError, unknown_name
+from audiogen.models.waveform import WaveformConfig, WaveformModel
 from audiogen.nn.mamba import Mamba
 from audiogen.nn.ssm import S4, S4D
 from audiogen.nn.state import State
-from audiogen.protocols import CodecSpec
 from audiogen.registry import register
 
 SSMS = {"s4": S4, "s4d": S4D}
@@ -26,11 +25,10 @@ BLOCKS = (*SSMS, "mamba")
 
 
 @dataclass
-class SashimiConfig:
+class SashimiConfig(WaveformConfig):
     """Sizes of the network; by default those of the paper's §5 at 4.1 M parameters.
 
     Attributes:
-        codec: The quantisation it speaks through: one codebook, one code a sample.
         dim: Width of the outermost tier.
         layers: Blocks a tier.
         pools: Samples, or frames, that make a frame of the next tier.
@@ -43,11 +41,9 @@ class SashimiConfig:
         unet: Whether there are blocks on the way down too, each joined to its like on the way up.
         scalar_norm: Whether the blocks' norms have one gain and one shift for all channels, as in the checkpoints
             published with the paper.
-        classes: Labels that sound can be asked for by; 0 for none.
         dropout: Chance that an element of a residual branch is dropped in training.
     """
 
-    codec: CodecSpec
     dim: int = 64
     layers: int = 8
     pools: list[int] = field(default_factory=lambda: [4, 4])
@@ -59,15 +55,10 @@ class SashimiConfig:
     glu: bool = False
     unet: bool = False
     scalar_norm: bool = False
-    classes: int = 0
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.codec.num_codebooks != 1 or self.codec.hop_length != 1:
-            raise AudiogenError(
-                f"codec {self.codec.name!r} has {self.codec.num_codebooks} codebooks and hop {self.codec.hop_length}; "
-                "sashimi needs one code a sample"
-            )
+        super().__post_init__()
         if self.ssm not in BLOCKS:
             raise unknown_name("ssm", self.ssm, BLOCKS)
         if self.state_size % 2:
@@ -77,20 +68,6 @@ class SashimiConfig:
     def dims(self) -> list[int]:
         """Width of every tier, the outermost first."""
         return [self.dim * self.expand**tier for tier in range(len(self.pools) + 1)]
-
-    @property
-    def start(self) -> int:
-        """The code before the first: silence."""
-        return self.codec.codebook_size // 2
-
-
-@dataclass
-class WaveformBatch:
-    """Codes int64 [B, T], how many of each row are sound, `lengths` [B], and for a model of classes `labels` [B]."""
-
-    codes: Tensor
-    lengths: Tensor
-    labels: Tensor | None = None
 
 
 @dataclass
@@ -120,40 +97,22 @@ class SashimiState(State):
 
 
 @register("waveform", "sashimi", SashimiConfig)
-class Sashimi(nn.Module):
+class Sashimi(WaveformModel):
     """The autoregressive network; see the module's first lines."""
 
+    config: SashimiConfig
+
     def __init__(self, config: SashimiConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config, config.dim)
         *outer, innermost = config.dims
         self.embedding = nn.Embedding(config.codec.codebook_size, config.dim)
-        self.labels = nn.Embedding(config.classes, config.dim) if config.classes else None
         self.tiers = nn.ModuleList(Tier(config, dim, pool) for dim, pool in zip(outer, config.pools, strict=True))
         self.centre = _blocks(config, innermost, config.layers)
         self.norm = nn.LayerNorm(config.dim)
         self.head = nn.Linear(config.dim, config.codec.codebook_size)
 
-    def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Logits [B, T, V] of every code of whole sequences [B, T], each from the codes before it."""
-        before = F.pad(codes[:, :-1], (1, 0), value=self.config.start)
-        return self.step(before, self._fresh(len(codes), labels, streamed=False))[0]
-
-    def loss(self, batch: WaveformBatch) -> tuple[Tensor, dict[str, float]]:
-        """Mean negative log-likelihood of a sample; the figure `bits` is the same to base 2."""
-        logits = self(batch.codes, batch.labels)
-        each = F.cross_entropy(logits.flatten(0, 1), batch.codes.flatten(), reduction="none").view_as(batch.codes)
-        inside = torch.arange(each.shape[1], device=each.device) < batch.lengths[:, None]
-        loss = each[inside].mean()
-        return loss, {"bits": loss.item() / math.log(2)}
-
     def init_state(self, batch_size: int = 1, labels: Tensor | None = None) -> SashimiState:
-        """Streams that have seen nothing; the first code to step is `config.start`.
-
-        Args:
-            batch_size: B.
-            labels: Classes [B] of what to make, for a model that has classes.
-        """
+        """Streams that have seen nothing; see `WaveformModel`."""
         return self._fresh(batch_size, labels, streamed=True)
 
     def step(self, codes: Tensor, state: SashimiState) -> tuple[Tensor, SashimiState]:
@@ -169,24 +128,16 @@ class Sashimi(nn.Module):
             tiers.insert(0, after)
         return self.head(self.norm(x)), SashimiState(tiers, centre, state.label)
 
+    def _whole(self, batch_size: int, labels: Tensor | None) -> SashimiState:
+        """The state before the first sample of whole sequences, of which the state spaces keep none."""
+        return self._fresh(batch_size, labels, streamed=False)
+
     def _fresh(self, batch_size: int, labels: Tensor | None, streamed: bool) -> SashimiState:
-        """The state before the first sample; of whole sequences the state spaces keep none."""
         return SashimiState(
             [tier.fresh(batch_size, streamed) for tier in self.tiers],
             _fresh(self.centre, batch_size, streamed),
             self._label(labels, batch_size),
         )
-
-    def _label(self, labels: Tensor | None, batch_size: int) -> Tensor:
-        """What the labels add to every sample, [B, dim]."""
-        if self.labels is None:
-            if labels is not None:
-                raise AudiogenError("this model has no classes; it takes no labels")
-            return self.embedding.weight.new_zeros(batch_size, self.config.dim)
-        if labels is None or not all(0 <= label < self.config.classes for label in labels.tolist()):
-            given = "none" if labels is None else labels.tolist()
-            raise AudiogenError(f"labels from 0 to {self.config.classes - 1} are needed, got {given}")
-        return self.labels(labels)
 
 
 class Tier(nn.Module):

@@ -7,6 +7,7 @@ from audiogen import api, registry
 from audiogen.checkpoint import Bundle, save_bundle
 from audiogen.errors import AudiogenError
 from audiogen.infer import waveform
+from audiogen.infer.ending import Ending
 from audiogen.infer.waveform import Generated, PlainStepper
 
 PCM = {"sample_rate": 1000, "levels": 256, "law": "mu"}
@@ -54,7 +55,7 @@ def test_fused_and_plain_make_the_same(folder, monkeypatch):
                 generator._stepper = PlainStepper(generator.model)
             clips.append(generator.generate(**settings, **options))
         assert torch.equal(clips[0].wave, clips[1].wave)
-        torch.testing.assert_close(clips[0].log_likelihood, clips[1].log_likelihood, atol=1e-3, rtol=0)
+        torch.testing.assert_close(clips[0].log_likelihood, clips[1].log_likelihood, atol=1e-5, rtol=0)
 
 
 def test_a_prompt_counts_as_heard(generator):
@@ -63,7 +64,7 @@ def test_a_prompt_counts_as_heard(generator):
     codes = generator.codec.encode(torch.cat([wave, resumed.wave[0]], -1)[None]).codes[:, 0]
     with torch.no_grad():
         chances = generator.model(codes, torch.tensor([1])).log_softmax(-1).gather(2, codes[..., None])[:, 100:]
-    torch.testing.assert_close(resumed.log_likelihood.float(), chances.sum((1, 2)), atol=1e-3, rtol=0)
+    torch.testing.assert_close(resumed.log_likelihood.float(), chances.mean((1, 2)), atol=1e-5, rtol=0)
 
 
 def test_a_seed_repeats_itself_and_classes_differ(generator):
@@ -74,14 +75,56 @@ def test_a_seed_repeats_itself_and_classes_differ(generator):
 
 def test_the_least_and_the_most_likely_clips_are_left_out():
     likelihood = torch.tensor([5.0, 1, 4, 2, 3, 9, 8, 7, 6, 0])
-    kept = Generated(torch.arange(10.0).view(10, 1, 1), likelihood).likeliest_but(low=0.4, high=0.1)
+    clips = Generated(torch.arange(10.0).view(10, 1, 1), torch.ones(10, dtype=torch.long), likelihood)
+    kept = clips.likeliest_but(low=0.4, high=0.1)
     assert kept.log_likelihood.tolist() == [8, 7, 6, 5, 4]
     assert kept.wave.flatten().tolist() == [6, 7, 8, 0, 2]
 
 
+def test_rejection_makes_more_and_keeps_as_many_as_asked_for(generator):
+    kept = generator.generate(0.05, 5, "one", seed=4, reject=True)
+    every = generator.generate(0.05, 10, "one", seed=4).log_likelihood.sort(descending=True).values
+    assert kept.log_likelihood.tolist() == every[:5].tolist()
+
+
+def test_a_clip_ends_at_the_silence_it_learnt_to_end_with(folder, monkeypatch):
+    loud, quiet = [7, 130, 9], [128] * 4
+    rows = torch.tensor([[*quiet, *loud, *quiet, 5, 5, 5], [*loud, 128, *loud, 128, 128, *quiet, 6]])
+    for size in (1, 3, 14):
+        ending, pieces = Ending(2, silence=128, tail=4), []
+        for piece in rows.split(size, dim=1):
+            pieces.append(ending(piece)[0])
+            if ending.all:
+                break
+        whole = torch.cat(pieces, 1)
+        assert ending.all and ending.lengths.tolist() == [11, 11] and whole.shape[1] == 11
+        assert torch.equal(whole, rows[:, :11])
+    endless = Ending(2, silence=128, tail=0)
+    assert torch.equal(endless(rows)[0], rows) and not endless.all
+
+
+def test_streams_end_with_their_clips(folder, monkeypatch):
+    generator = api.load(folder)
+    generator._tail = 1  # the first silent sample of random weights
+    whole = generator.generate(2.0, label="one", count=1, seed=5)
+    assert 0 < whole.lengths[0] < 2000 and whole.wave.shape[-1] == whole.lengths[0]
+    monkeypatch.setattr(waveform, "CHUNK_SECONDS", 0.01)
+    streamed = torch.cat(list(generator.stream(2.0, label="one", seed=5)), -1)
+    assert torch.equal(streamed, whole.clips()[0])
+    several = generator.generate(2.0, label="one", count=3, seed=5)
+    for clip, wave in zip(several.clips(), several.wave, strict=True):
+        assert clip[0, -1] == 0 and not wave[0, clip.shape[1] :].any()
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
-    [({"label": "two"}, "unknown class"), ({"seconds": 0}, "above 0"), ({"top_p": 0}, "top_p"), ({}, "labels from 0")],
+    [
+        ({"label": "two"}, "unknown class"),
+        ({"seconds": 0}, "above 0"),
+        ({"count": 0}, "above 0"),
+        ({"top_p": 0}, "top_p"),
+        ({}, "which class"),
+    ],
 )
 def test_mistakes_are_told(folder, wrong, told):
     with pytest.raises(AudiogenError, match=told):

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from audiogen import registry
+from audiogen.data.waveforms import WaveformBatch
 from audiogen.errors import AudiogenError
-from audiogen.models.sashimi import Sashimi, SashimiConfig, WaveformBatch
+from audiogen.models.sashimi import Sashimi, SashimiConfig
 from audiogen.protocols import CodecSpec
 
 SPEC = CodecSpec("pcm", 16_000, 1, num_codebooks=1, codebook_size=256)
