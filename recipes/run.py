@@ -11,7 +11,21 @@ from pathlib import Path
 
 from audiogen.errors import AudiogenError
 from audiogen.protocols import Stage
-from audiogen.recipes import aligner, asr, codec, espeak, g2p, music, tta, tts, wave_codec
+from audiogen.recipes import (
+    aligner,
+    asr,
+    codec,
+    diffwave,
+    espeak,
+    g2p,
+    music,
+    piano,
+    tta,
+    tts,
+    wave_codec,
+    waveform,
+    waveform_data,
+)
 from audiogen.recipes.compose import compose_run
 from audiogen.recipes.runner import Span, run_stages
 from audiogen.recipes.settings import RunConfig
@@ -29,12 +43,15 @@ TASKS = {
     "aligner": Task(aligner.AlignerRun, aligner.STAGES),
     "asr": Task(asr.AsrRun, asr.STAGES),
     "codec": Task(codec.CodecRun, codec.STAGES),
+    "diffusion": Task(diffwave.DiffusionRun, diffwave.STAGES),
     "espeak": Task(espeak.EspeakRun, espeak.STAGES),
     "g2p": Task(g2p.G2PRun, g2p.STAGES),
     "music": Task(music.MusicRun, music.STAGES),
+    "piano": Task(piano.PianoRun, piano.STAGES),
     "tta": Task(tta.TtaRun, tta.STAGES),
     "tts": Task(tts.TtsRun, tts.STAGES),
     "wave_codec": Task(wave_codec.WaveCodecRun, wave_codec.STAGES),
+    "waveform": Task(waveform_data.WaveformRun, waveform.STAGES),
 }
 
 

@@ -14,7 +14,15 @@ from audiogen.text.phones import INVENTORY
 ROOT = Path(__file__).parents[1]
 SCHEMAS = {name: task.settings for name, task in TASKS.items()}
 SPEC = {"name": "any", "sample_rate": 24_000, "hop_length": 320, "num_codebooks": 8, "codebook_size": 1024}
-DERIVED = {"codec": SPEC, "num_phones": len(INVENTORY), "vocab_size": 28, "letters": 27, "phones": 40}
+DERIVED = {
+    "codec": SPEC,
+    "num_phones": len(INVENTORY),
+    "vocab_size": 28,
+    "letters": 27,
+    "phones": 40,
+    "sample_rate": 8000,
+}
+CODES = {**SPEC, "hop_length": 1, "num_codebooks": 1, "codebook_size": 256}
 SMALLER = ("dim", "encoder_dim", "decoder_dim")
 
 
@@ -31,7 +39,7 @@ def test_every_recipe_composes_and_builds(recipe: str) -> None:
     config = compose(f"recipe={recipe}")
     assert config.task in TASKS and config.licence
     for model in models(config):
-        described = model.completed(**DERIVED)
+        described = model.completed(**DERIVED | ({"codec": CODES} if model.kind == "waveform" else {}))
         tiny = {key: 16 for key in SMALLER if key in described.config}
         ModelConfig(described.kind, described.name, {**described.config, **tiny}).build()
 
@@ -49,6 +57,11 @@ def test_every_recipe_composes_and_builds(recipe: str) -> None:
         ("tts_ablation", "model=valle_unmerged"),
         ("tts_ablation", "model=valle_r_unmerged"),
         ("asr_english", "model=fastconformer_hybrid"),
+        ("diffwave_digits", "model=diffwave"),
+        ("waveform_digits", "model=wavenet_small"),
+        ("waveform_digits", "model=samplernn_small"),
+        ("waveform_sc09", "model=wavenet"),
+        ("waveform_sc09", "model=samplernn"),
     ],
 )
 def test_other_choices_compose(recipe: str, choice: str) -> None:
