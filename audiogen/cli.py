@@ -228,6 +228,7 @@ def _add_generate(commands: Any) -> None:
     parser = commands.add_parser("generate", help=about, description=about[0].upper() + about[1:] + ".")
     kinds = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_generate_audio(kinds)
+    _add_generate_waveform(kinds)
 
 
 def _add_generate_audio(kinds: Any) -> None:
@@ -260,7 +261,40 @@ audiogen generate audio "rain" --model my-music --stream | aplay -t raw -f S16_L
     parser.add_argument("--rescorer", metavar="NAME", help="a MusicGen that helps a MAGNeT judge what it has made")
     parser.add_argument("--stream", action="store_true", help="raw 16-bit sound to standard output as it is made")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another number, another sound (default: 0)")
-    parser.set_defaults(command="generate_audio")
+    parser.set_defaults(module="generating", command="generate_audio")
+    _add_json(parser)
+
+
+def _add_generate_waveform(kinds: Any) -> None:
+    parser = _command(
+        kinds,
+        "waveform",
+        "make sound sample by sample",
+        """
+audiogen generate waveform --model exp/waveform_digits/train/bundle --label seven --out seven.wav
+audiogen generate waveform --model my-digits --label seven --count 5 --reject
+audiogen generate waveform --model my-digits --label three --stream | aplay -t raw -f S16_LE -r 8000
+audiogen generate waveform --model my-sonatas --prompt start.wav --seconds 20 --out more.flac
+""",
+    )
+    parser.add_argument("--label", metavar="CLASS", help="what it should be, for a model of classes")
+    parser.add_argument("--out", metavar="FILE", help="a .wav, .flac or .ogg file (default: generated.wav)")
+    parser.add_argument("--model", required=True, metavar="NAME", help="a waveform model, or the folder of one")
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, metavar="S", help="its length, or most, if it ends by itself (default: 2)"
+    )
+    parser.add_argument("--prompt", metavar="FILE", help="go on from this recording; FILE and what follows are written")
+    parser.add_argument("--count", type=int, default=1, metavar="N", help="make N, into FILE-1, FILE-2, … (default: 1)")
+    parser.add_argument(
+        "--reject", action="store_true", help="make more, and leave out the 40 %% least and 5 %% most likely"
+    )
+    parser.add_argument(
+        "--temperature", type=float, default=1.0, metavar="T", help="below 1 for less chance (default: 1)"
+    )
+    parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="keep the likeliest share P of each draw")
+    parser.add_argument("--stream", action="store_true", help="raw 16-bit mono sound to standard output as it is made")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="another number, another sound (default: 0)")
+    parser.set_defaults(module="generating", command="generate_waveform")
     _add_json(parser)
 
 
@@ -379,6 +413,7 @@ AUDIOGEN_AUTH=anna:secret audiogen serve --host 0.0.0.0
     )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on; only this machine by default")
     parser.add_argument("--port", type=int, default=7860, help="the port (default: %(default)s)")
+    parser.add_argument("--waveform", metavar="NAME", help="a waveform model, for a tab that generates sound")
     _add_pair(parser)
 
 

@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -80,40 +79,6 @@ def decode(options: argparse.Namespace) -> None:
     print(f"{options.target}: {codec.decode_file(source, target):.1f} s", file=sys.stderr)
 
 
-def generate_audio(options: argparse.Namespace) -> None:
-    """Make sound from a caption, into a file or to standard output as it is made."""
-    if options.stream and sys.stdout.isatty():
-        raise AudiogenError(
-            "--stream writes raw sound; pipe it to a player, as in: … | aplay -t raw -f S16_LE -r 24000"
-        )
-    out = options.out or (None if options.stream else "generated.wav")
-    if out is not None:
-        audio.check_target(out)
-    if options.json is not None:
-        check_writable(options.json)
-    generator = api.load(options.model, "sound")
-    if options.rescorer is not None:
-        generator.take_along(api.load(options.rescorer, "sound"))
-    if options.int8:
-        generator.to_int8()
-    drawing = generator.options.changed(options.steps, options.guidance)
-    prompt = None if options.prompt is None else audio.read(options.prompt, generator.sample_rate)
-    begun, first, chunks = time.perf_counter(), None, []
-    for chunk in generator.stream(options.caption, options.seconds, drawing, options.seed, prompt):
-        first = first or time.perf_counter() - begun
-        chunks.append(chunk)
-        if options.stream:
-            sys.stdout.buffer.write(audio.to_bytes(chunk, generator.sample_rate, "RAW", "PCM_16"))
-            sys.stdout.buffer.flush()
-    taken, wave = time.perf_counter() - begun, torch.cat(chunks, dim=-1)
-    seconds = wave.shape[-1] / generator.sample_rate
-    if out is not None:
-        audio.write(out, wave, generator.sample_rate)
-        print(f"{out}: {seconds:.1f} s of sound in {taken:.1f} s", file=sys.stderr)
-    if options.json is not None:
-        write_json(options.json, {"rows": sound_rows("sound", seconds, taken, first)})
-
-
 def models(options: argparse.Namespace) -> None:
     """List the models there are."""
     table = Table("name", "kind", "size", "languages", "licence", box=None, pad_edge=False, header_style="bold")
@@ -179,8 +144,8 @@ def serve(options: argparse.Namespace) -> None:
         require(module, "serve")
     from audiogen.serve.app import serve as serve_page
 
-    speaker, listener = _pair(options)
-    serve_page(speaker, listener, options.host, options.port, os.environ.get("AUDIOGEN_AUTH"))
+    generator = None if options.waveform is None else api.load(options.waveform, "waveform")
+    serve_page(*_pair(options), generator, options.host, options.port, os.environ.get("AUDIOGEN_AUTH"))
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The web application: the page at `/`, speech at `/api/speak`, hearing at `/api/listen`; and how it is started."""
+"""The web application: the page at `/`, and at `/api/` speech, hearing and generated sound; and how it is started."""
 
 import os
 import socket
@@ -14,14 +14,17 @@ from starlette.staticfiles import StaticFiles
 
 from audiogen.errors import AudiogenError
 from audiogen.serve.gate import Gate, check_host
+from audiogen.serve.generating import WaveformMaker
 from audiogen.serve.listening import ListenEndpoint
 from audiogen.serve.page import mount_page
+from audiogen.serve.sending import SoundEndpoint
 from audiogen.serve.sessions import Limits, Sessions
-from audiogen.serve.speaking import SpeakEndpoint
+from audiogen.serve.speaking import SpeechMaker
 
 if TYPE_CHECKING:
     from audiogen.infer.listen import Listener
     from audiogen.infer.speak import Speaker
+    from audiogen.infer.waveform import WaveformGenerator
 
 STATIC = Path(__file__).parent / "static"
 LARGEST_MESSAGE = 2**20
@@ -30,29 +33,45 @@ GRACE_SECONDS = 10
 
 
 def build_app(
-    speaker: "Speaker", listener: "Listener", limits: Limits | None = None, password: str | None = None
+    speaker: "Speaker",
+    listener: "Listener",
+    generator: "WaveformGenerator | None" = None,
+    limits: Limits | None = None,
+    password: str | None = None,
 ) -> Gate:
     """The whole ASGI application.
 
     Args:
         speaker: Who speaks.
         listener: Who listens.
+        generator: What makes other sound, if anything does.
         limits: Sizes, times and numbers.
         password: `user:password` that every request must carry, or None.
     """
     limits = limits or Limits()
     speaking, listening = Sessions(limits.sessions, limits.waiting), Sessions(limits.listeners, waiting=0)
+    speech = SoundEndpoint(SpeechMaker(speaker, limits), speaker.sample_rate, speaking, limits)
     routes = [
-        Route("/api/speak", SpeakEndpoint(speaker, speaking, limits), methods=["POST"]),
+        Route("/api/speak", speech, methods=["POST"]),
         WebSocketRoute("/api/listen", ListenEndpoint(listener, listening, limits)),
         Mount("/static/audiogen", StaticFiles(directory=STATIC)),
     ]
+    if generator is not None:
+        sound = SoundEndpoint(WaveformMaker(generator, limits), generator.sample_rate, speaking, limits)
+        routes.append(Route("/api/generate", sound, methods=["POST"]))
     app = FastAPI(title="audiogen", routes=routes, docs_url=None, redoc_url=None, openapi_url=None)
-    mount_page(app, speaker.voices, limits)
+    mount_page(app, speaker.voices, generator and generator.labels, limits)
     return Gate(app, password)
 
 
-def serve(speaker: "Speaker", listener: "Listener", host: str, port: int, password: str | None = None) -> None:
+def serve(
+    speaker: "Speaker",
+    listener: "Listener",
+    generator: "WaveformGenerator | None",
+    host: str,
+    port: int,
+    password: str | None = None,
+) -> None:
     """Serve until interrupted.
 
     The process moves to an empty folder of its own, which is also where Gradio would keep files, and which goes at the
@@ -66,7 +85,7 @@ def serve(speaker: "Speaker", listener: "Listener", host: str, port: int, passwo
     with tempfile.TemporaryDirectory(prefix="audiogen-") as folder, chdir(folder):
         os.environ["GRADIO_TEMP_DIR"] = folder
         config = uvicorn.Config(
-            build_app(speaker, listener, password=password),
+            build_app(speaker, listener, generator, password=password),
             log_level="warning",
             ws_max_size=LARGEST_MESSAGE,
             limit_concurrency=CONNECTIONS,

@@ -37,6 +37,17 @@ PLAYER = """
 </div>
 """
 
+MADE = """
+<div class="ag-card" id="ag-made">
+  <canvas height="96" aria-label="Waveform of the sound"></canvas>
+  <p class="ag-status" role="status">Each sound is another, made sample by sample.</p>
+  <div class="ag-kept" hidden>
+    <audio controls></audio>
+    <a class="ag-button" download="generated.wav">Save</a>
+  </div>
+</div>
+"""
+
 PROMPT = """
 <div class="ag-card ag-row" id="ag-prompt">
   <label class="ag-button">Choose a recording<input type="file" id="ag-prompt-file" accept="audio/*" hidden></label>
@@ -57,11 +68,18 @@ HEARING = """
 """
 
 
-def mount_page(app: FastAPI, voices: Sequence[str], limits: Limits) -> None:
-    """Put the page at the root of `app`, after every other route."""
+def mount_page(app: FastAPI, voices: Sequence[str], classes: Sequence[str] | None, limits: Limits) -> None:
+    """Put the page at the root of `app`, after every other route.
+
+    Args:
+        app: The application.
+        voices: Names to speak as.
+        classes: Sounds to ask for, perhaps none; None if nothing makes sounds.
+        limits: Sizes and times.
+    """
     gradio.mount_gradio_app(
         app,
-        _blocks(voices, limits),
+        _blocks(voices, classes, limits),
         path="/",
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         footer_links=[],
@@ -76,13 +94,16 @@ def mount_page(app: FastAPI, voices: Sequence[str], limits: Limits) -> None:
     )
 
 
-def _blocks(voices: Sequence[str], limits: Limits) -> gradio.Blocks:
+def _blocks(voices: Sequence[str], classes: Sequence[str] | None, limits: Limits) -> gradio.Blocks:
     with gradio.Blocks(title="audiogen", analytics_enabled=False, delete_cache=(600, 1800)) as blocks:
         gradio.Markdown(INTRODUCTION)
         with gradio.Tab("Speak"):
             _speak_tab(voices, limits)
         with gradio.Tab("Listen"):
             _html(HEARING.format(minutes=limits.listen_seconds / 60))
+        if classes is not None:
+            with gradio.Tab("Generate"):
+                _generate_tab(classes)
     return blocks.queue(api_open=False, max_size=1)
 
 
@@ -103,6 +124,18 @@ def _speak_tab(voices: Sequence[str], limits: Limits) -> None:
     _html(PLAYER)
     asked = [text, voice, transcript, consent, speed]
     speak.click(None, asked, None, js="(...asked) => { window.audiogen.speak(...asked); }")
+    stop.click(None, js="() => { window.audiogen.stop(); }")
+
+
+def _generate_tab(classes: Sequence[str]) -> None:
+    shown = bool(classes)
+    label = gradio.Dropdown(list(classes), value=next(iter(classes), None), label="Class", visible=shown)
+    temperature = gradio.Slider(0.5, 1.2, 1.0, step=0.05, label="Temperature: below 1 for less chance")
+    with gradio.Row():
+        generate = gradio.Button("Generate", variant="primary", elem_id="ag-generate")
+        stop = gradio.Button("Stop")
+    _html(MADE)
+    generate.click(None, [label, temperature], None, js="(...asked) => { window.audiogen.generate(...asked); }")
     stop.click(None, js="() => { window.audiogen.stop(); }")
 
 

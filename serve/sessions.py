@@ -18,6 +18,7 @@ class Limits:
         prompt_seconds: Shortest and longest voice prompt.
         work_seconds: Longest time a session may hold its place.
         listen_seconds: Longest recording to listen to.
+        generate_seconds: Longest sound to generate.
         idle_seconds: How long a listening session may send nothing.
         sessions: Requests for speech at work at once; more wait their turn.
         waiting: Requests that may wait; more are refused.
@@ -29,6 +30,7 @@ class Limits:
     prompt_seconds: tuple[float, float] = (1.0, 15.0)
     work_seconds: float = 900.0
     listen_seconds: float = 600.0
+    generate_seconds: float = 30.0
     idle_seconds: float = 20.0
     sessions: int = 4
     waiting: int = 16

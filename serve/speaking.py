@@ -1,31 +1,24 @@
-"""Speech on request: `POST /api/speak` answers with 16-bit mono samples, sent as they are made.
+"""Speech on request, at `POST /api/speak`.
 
 The body is JSON: `text`; `speed` (1.25 is a quarter faster); `voice` (a name) or `prompt`: `{"samples": base64 of
 16-bit mono samples, "sample_rate", "transcript", "consent": true}`. Samples come raw, so no decoder of ours ever opens
 a stranger's file, and they are held in memory only.
 """
 
-import asyncio
 import base64
 import binascii
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import anyio
 import numpy as np
 import torch
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
 from torch import Tensor
 
-from audiogen import audio
 from audiogen.errors import AudiogenError
 from audiogen.infer.chorus import Chorus
-from audiogen.serve.sessions import Busy, Limits, Sessions
+from audiogen.serve.sessions import Limits
 
 if TYPE_CHECKING:
     from audiogen.infer.speak import Speaker
@@ -52,48 +45,15 @@ class SpeechRequest:
     speed: float = 1.0
 
 
-class SpeakEndpoint:
-    """The ASGI endpoint; all who are served speak in chorus. A client that leaves stops its work at the next chunk."""
+class SpeechMaker:
+    """Makes the speech of a request's body; all who are served speak in chorus."""
 
-    def __init__(self, speaker: "Speaker", sessions: Sessions, limits: Limits) -> None:
-        self._speaker, self._chorus = speaker, Chorus(speaker)
-        self._sessions = sessions
-        self._limits = limits
+    def __init__(self, speaker: "Speaker", limits: Limits) -> None:
+        self._speaker, self._chorus, self._limits = speaker, Chorus(speaker), limits
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        try:
-            body = await _read(Request(scope, receive), self._limits.request_bytes)
-            asked = parse_request(body, self._limits)
-            gone = asyncio.create_task(_wait_until_gone(receive))
-            try:
-                async with self._sessions.place():
-                    await self._answer(asked, send, gone)
-            finally:
-                gone.cancel()
-        except ClientDisconnect:
-            return
-        except Busy as busy:
-            await JSONResponse({"error": str(busy)}, 503, {"Retry-After": "30"})(scope, receive, send)
-        except AudiogenError as error:
-            await JSONResponse({"error": str(error)}, 400)(scope, receive, send)
-
-    async def _answer(self, asked: SpeechRequest, send: Send, gone: asyncio.Task) -> None:
-        """Send the speech, as long as somebody is there and time is left.
-
-        What is wrong with the request shows at the first chunk, before the answer's status is sent.
-        """
-        deadline = time.monotonic() + self._limits.work_seconds
-        chunks = self._chunks(asked)
-        chunk = None if gone.done() else await anyio.to_thread.run_sync(next, chunks, None)
-        rate = str(self._speaker.sample_rate).encode()
-        headers = [(b"content-type", b"audio/pcm"), (b"x-sample-rate", rate), (b"cache-control", b"no-store")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        while chunk is not None and not gone.done() and time.monotonic() < deadline:
-            samples = audio.to_bytes(chunk, self._speaker.sample_rate, "RAW", "PCM_16")
-            await send({"type": "http.response.body", "body": samples, "more_body": True})
-            chunk = await anyio.to_thread.run_sync(next, chunks, None)
-        await send({"type": "http.response.body", "body": b""})
+    def __call__(self, body: bytes) -> Iterator[Tensor]:
+        """The speech in chunks; a wrong body raises an AudiogenError at once."""
+        return self._chunks(parse_request(body, self._limits))
 
     def _chunks(self, asked: SpeechRequest) -> Iterator[Tensor]:
         voice = asked.voice
@@ -145,18 +105,3 @@ def _prompt(prompt: Any, limits: Limits) -> Prompt:
         seconds = len(samples) / rate
         raise AudiogenError(f"the recording is {seconds:.1f} s long; {shortest:g} to {longest:g} s are needed")
     return Prompt(torch.from_numpy(samples.astype(np.float32) / 32768)[None], rate, prompt["transcript"])
-
-
-async def _read(request: Request, limit: int) -> bytes:
-    """The body of a request, counted as it comes."""
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > limit:
-            raise AudiogenError(f"the request is larger than {limit:,} bytes; a shorter recording is needed")
-    return bytes(body)
-
-
-async def _wait_until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -38,6 +38,7 @@ TINY_RECOGNIZER = {
     "left_context": 4,
     "lookaheads": [1],
 }
+TINY_WAVEFORM = {"dim": 16, "layers": 1, "state_size": 8, "classes": 2}
 TINY_VOICE = {
     "num_phones": len(INVENTORY),
     "dim": 16,
@@ -52,13 +53,17 @@ TINY_VOICE = {
 
 @pytest.fixture(scope="session")
 def tiny_bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `tiny-codec`, `tiny-voice` and `tiny-recognizer`, to read only."""
+    """A folder with `tiny-codec`, `tiny-voice`, `tiny-recognizer` and `tiny-waveform`, to read only."""
     folder = tmp_path_factory.mktemp("tiny")
     torch.manual_seed(0)
     _save(folder / "tiny-codec", "codec", DEFAULT_CODEC, TINY_CODEC)
     _save_voice(folder / "tiny-voice", folder / "tiny-codec")
     assets = {"tokenizer": CharTokenizer().to_dict(), "languages": ["en"]}
     _save(folder / "tiny-recognizer", "recognizer", "fastconformer_ctc", TINY_RECOGNIZER, assets=assets)
+    pcm = {"sample_rate": 4000, "levels": 256, "law": "mu"}
+    spec = registry.build("codec", "pcm", pcm).spec.to_dict()
+    sounds = {"pcm": pcm, "labels": ["zero", "one"], "tail_seconds": 0}
+    _save(folder / "tiny-waveform", "waveform", "sashimi", {"codec": spec, **TINY_WAVEFORM}, assets=sounds)
     return folder
 
 
@@ -87,6 +92,12 @@ def tiny_recognizer_bundle(tiny_bundles: Path, bundles: Path) -> Path:
 def tiny_voice_bundle(tiny_bundles: Path, tiny_codec_bundle: Path, bundles: Path) -> Path:
     """A voice model of the default class with the voices `ann` and `bob`, beside its codec."""
     return shutil.copytree(tiny_bundles / "tiny-voice", bundles / "tiny-voice")
+
+
+@pytest.fixture
+def tiny_waveform_bundle(tiny_bundles: Path, bundles: Path) -> Path:
+    """A model of waveforms at 4 kHz with the classes `zero` and `one`."""
+    return shutil.copytree(tiny_bundles / "tiny-waveform", bundles / "tiny-waveform")
 
 
 def _save_voice(folder: Path, codec: Path) -> None:

@@ -48,6 +48,7 @@ def test_help_is_instant_and_needs_no_torch():
         "codec encode",
         "codec decode",
         "generate audio",
+        "generate waveform",
         "models",
         "import encodec",
         "import fastconformer",
@@ -177,6 +178,44 @@ def test_another_seed_is_another_reading(tiny_voice_bundle: Path, tmp_path: Path
         return out.read_bytes()
 
     assert say(0) == say(0) != say(1)
+
+
+def test_generate_writes_every_sound_and_figures(tiny_waveform_bundle: Path, tmp_path: Path):
+    out, figures = tmp_path / "b.flac", tmp_path / "figures.json"
+    arguments = ["generate", "waveform", "--model", str(tiny_waveform_bundle), "--label", "one", "--seconds", "0.05"]
+    assert main([*arguments, "--out", str(out), "--json", str(figures)]) == 0
+    assert audio.check(out).frames == 200
+    assert {row["name"] for row in json.loads(figures.read_text())["rows"]} >= {"sound", "real-time factor"}
+    assert main([*arguments, "--out", str(tmp_path / "c.wav"), "--prompt", str(out), "--count", "2", "--reject"]) == 0
+    assert [audio.check(tmp_path / f"c-{i}.wav").frames for i in (1, 2)] == [400, 400]
+    assert sorted(path.name for path in tmp_path.glob("*.*")) == ["b.flac", "c-1.wav", "c-2.wav", "figures.json"]
+
+
+def test_generate_streams_what_it_would_write(tiny_waveform_bundle: Path, tmp_path: Path, monkeypatch, capfdbinary):
+    arguments = ["generate", "waveform", "--model", str(tiny_waveform_bundle), "--label", "one", "--seconds", "0.1"]
+    assert main([*arguments, "--out", str(tmp_path / "whole.wav")]) == 0
+    capfdbinary.readouterr()
+    monkeypatch.chdir(tmp_path)
+    assert main([*arguments, "--stream"]) == 0
+    streamed = np.frombuffer(capfdbinary.readouterr().out, "<i2") / 32768
+    np.testing.assert_allclose(streamed, audio.read(tmp_path / "whole.wav")[0].numpy(), atol=1e-4)
+    assert [path.name for path in tmp_path.glob("*.*")] == ["whole.wav"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "which class? give a label, one of: zero, one"),
+        (["--label", "won"], "did you mean 'one'"),
+        (["--label", "one", "--count", "0"], "above 0"),
+        (["--label", "one", "--stream", "--count", "2"], "--stream is for one"),
+        (["--label", "one", "--temperature", "-1"], "temperature is -1.0"),
+        (["--label", "one", "--out", "sound.mp4"], "must end in"),
+    ],
+)
+def test_wrong_options_of_generate_are_refused(options, said: str, tiny_waveform_bundle: Path, monkeypatch, capsys):
+    monkeypatch.chdir(tiny_waveform_bundle.parent)
+    assert said in refuse(capsys, "generate", "waveform", "--model", str(tiny_waveform_bundle), *options)
 
 
 def test_the_demo_leaves_its_files(tiny_voice_bundle: Path, tiny_recognizer_bundle: Path, tmp_path: Path, capsys):

@@ -1,9 +1,16 @@
 // Joins the page Gradio has laid out with what speaks and listens.
 
 import { wireListening } from "./listen.js";
-import { speak, stop, wirePrompt } from "./speak.js";
+import { playOn, stop } from "./sending.js";
+import { speak, wirePrompt } from "./speak.js";
 
-window.audiogen = { speak, stop };
+/** Make sound of a class; called by the page's button with what its fields hold. */
+function generate(label, temperature) {
+  const seed = Math.floor(Math.random() * 2 ** 31);
+  playOn("ag-made", "/api/generate", { label, temperature, seed }, "Making sound", "sound");
+}
+
+window.audiogen = { speak, generate, stop };
 
 /** Gradio builds a part of the page when it is first shown: call `wire` once `id` is there. */
 function whenThere(id, wire) {

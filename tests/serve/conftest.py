@@ -13,6 +13,7 @@ import uvicorn
 from audiogen import api
 from audiogen.infer.listen import Listener
 from audiogen.infer.speak import Speaker
+from audiogen.infer.waveform import WaveformGenerator
 from audiogen.serve.app import build_app
 from audiogen.serve.sessions import Limits
 
@@ -34,9 +35,15 @@ def models(tiny_bundles: Path) -> tuple[Speaker, Listener]:
 
 
 @pytest.fixture(scope="session")
-def service(models: tuple[Speaker, Listener]) -> Iterator[str]:
+def generator(tiny_bundles: Path) -> WaveformGenerator:
+    """What makes other sound."""
+    return api.load(tiny_bundles / "tiny-waveform")
+
+
+@pytest.fixture(scope="session")
+def service(models: tuple[Speaker, Listener], generator: WaveformGenerator) -> Iterator[str]:
     """The address `127.0.0.1:port` of a running service."""
-    with serving(build_app(*models, limits=LIMITS)) as address:
+    with serving(build_app(*models, generator, limits=LIMITS)) as address:
         yield address
 
 

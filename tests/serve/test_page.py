@@ -82,6 +82,14 @@ def test_it_listens_to_the_microphone(page: Browser):
     page.wait(ENDED)
 
 
+def test_it_generates_and_plays(page: Browser):
+    press(page, "button[role=tab]", "Generate")
+    page.wait("document.querySelector('#ag-generate')")
+    press(page, "#ag-generate")
+    page.wait("document.querySelector('#ag-made .ag-status').textContent.includes('real-time factor')")
+    assert page.wait("document.querySelector('#ag-made audio').duration") > 0.1
+
+
 def test_it_asks_nothing_of_other_machines(page: Browser):
     asked = page.run("return performance.getEntriesByType('resource').map(entry => new URL(entry.name).host)")
     assert {host for host in asked if host} == {page.run("return location.host")}

@@ -122,6 +122,38 @@ def test_only_posts_speak(client):
     assert client.get("/api/speak").status_code == 404
 
 
+# Generating.
+
+
+def test_generated_sound_is_what_the_model_makes(client, generator):
+    asked = {"label": "one", "seconds": 0.3, "temperature": 0.9, "seed": 4}
+    answer = client.post("/api/generate", json=asked)
+    assert answer.status_code == 200 and answer.headers["x-sample-rate"] == "4000"
+    expected = torch.cat(list(generator.stream(0.3, "one", temperature=0.9, seed=4)), -1)[0]
+    np.testing.assert_allclose(np.frombuffer(answer.content, "<i2") / 32768, expected.numpy(), atol=2 / 32768)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ([], "JSON object"),
+        ({}, "which class?"),
+        ({"label": "won"}, "did you mean 'one'"),
+        ({"label": 1}, '"label"'),
+        ({"label": "one", "second": 1}, "did you mean 'seconds'"),
+        ({"label": "one", "seconds": 31}, "at most 30"),
+        ({"label": "one", "seconds": "long"}, '"seconds"'),
+        ({"label": "one", "temperature": None}, '"temperature"'),
+        ({"label": "one", "temperature": 11}, "temperature is 11"),
+        ({"label": "one", "seed": -1}, '"seed"'),
+        ({"label": "one", "seed": True}, '"seed"'),
+    ],
+)
+def test_wrong_requests_for_sound_are_refused(client, asked, said: str):
+    answer = client.post("/api/generate", json=asked)
+    assert answer.status_code == 400 and said in answer.json()["error"]
+
+
 # Listening.
 
 
