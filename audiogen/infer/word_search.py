@@ -36,8 +36,8 @@ class SearchWeights:
     """
 
     words: float = 1.2
-    bonus: float = -2.0
-    blank: float = 4.0
+    bonus: float = -1.0
+    blank: float = 3.0
 
 
 class Vocabulary:
