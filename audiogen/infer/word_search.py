@@ -7,7 +7,7 @@ word it may still become. Of tokens that stand at one place with one history, th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -101,7 +101,6 @@ class Tokens:
         start: First frame of the word that begins at the root.
         end: Frame after the last one in which its newest phone was heard.
         sound: Log-probability of the frames since `start`.
-        ends: Whether a word has ended in this very frame, which `passed` does not hold yet.
     """
 
     score: np.ndarray
@@ -111,15 +110,6 @@ class Tokens:
     start: np.ndarray
     end: np.ndarray
     sound: np.ndarray
-    ends: np.ndarray
-
-    def __getitem__(self, rows: np.ndarray) -> "Tokens":
-        return Tokens(*(getattr(self, field.name)[rows] for field in fields(self)))
-
-    @classmethod
-    def cat(cls, parts: Sequence["Tokens"]) -> "Tokens":
-        """Tokens one after the other."""
-        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
 class WordSearch:
@@ -135,7 +125,7 @@ class WordSearch:
         self._vocabulary, self._seconds, self._width, self._margin = vocabulary, label_seconds, width, margin
         zero = np.zeros(1, int)
         start = np.array([vocabulary.trigrams.start])
-        self._tokens = Tokens(np.zeros(1), zero + ROOT, start, np.array([None]), zero, zero, np.zeros(1), zero > 0)
+        self._tokens = Tokens(np.zeros(1), zero + ROOT, start, np.array([None]), zero, zero, np.zeros(1))
         self._frames = 0
         self._settled: list[Passed] = []
 
@@ -160,64 +150,67 @@ class WordSearch:
 
     def _frame(self, heard: np.ndarray) -> None:
         """One frame, log-probabilities [V + 1]."""
-        inside = self._best(Tokens.cat([self._stayed(heard), self._grown(heard)]), self._width)
-        ended = self._ended(inside)
-        self._tokens = self._best(Tokens.cat([inside, ended]), self._width)
-        rows = np.flatnonzero(self._tokens.ends)
-        for row, word in zip(rows, self._vocabulary.trigrams.last(self._tokens.history[rows]).tolist(), strict=True):
-            self._pass_word(row, word)
+        self._tokens = self._with_words(self._moved(heard))
         self._tokens.score -= self._tokens.score[0]
 
-    def _best(self, tokens: Tokens, width: int) -> Tokens:
-        """The best `width` tokens, one for a place and history, the best first."""
-        likely = np.flatnonzero(tokens.score > tokens.score.max() - self._margin)
-        if len(likely) > 2 * width:
-            likely = likely[np.argpartition(-tokens.score[likely], 2 * width)[: 2 * width]]
-        order = likely[np.argsort(-tokens.score[likely], kind="stable")]
-        places = tokens.node[order] * self._vocabulary.trigrams.num_histories + tokens.history[order]
-        firsts = np.sort(np.unique(places, return_index=True)[1])
-        return tokens[order[firsts[:width]]]
-
-    def _stayed(self, heard: np.ndarray) -> Tokens:
-        """All tokens where they are: their phone goes on, or nothing is heard."""
-        tokens, blank = self._tokens, heard[-1] - self._vocabulary.weights.blank
-        phone = heard[self._vocabulary.tree.labels[tokens.node]]
+    def _moved(self, heard: np.ndarray) -> Tokens:
+        """The best of tokens that stay, their phone going on or nothing being heard, or go on to a phone below."""
+        tree, tokens, blank = self._vocabulary.tree, self._tokens, heard[-1] - self._vocabulary.weights.blank
+        phone = heard[tree.labels[tokens.node]]
         goes_on = (phone >= blank) & (tokens.node != ROOT)
-        end = np.where(goes_on, self._frames + 1, tokens.end)
-        score = tokens.score + np.where(goes_on, phone, blank)
-        sound = tokens.sound + np.where(goes_on, phone, heard[-1])
-        return Tokens(score, tokens.node, tokens.history, tokens.passed, tokens.start, end, sound, tokens.ends)
-
-    def _grown(self, heard: np.ndarray) -> Tokens:
-        """Tokens that go on to one of the phones below."""
-        tree, tokens = self._vocabulary.tree, self._tokens
         rows, children = _members(tree.first_child[tokens.node], tree.num_children[tokens.node])
-        gain = heard[tree.labels[children]]
-        score = tokens.score[rows] + gain + self._vocabulary.price[children]
-        tokens, first = tokens[rows], tokens.node[rows] == ROOT
-        start, sound = np.where(first, self._frames, tokens.start), np.where(first, 0.0, tokens.sound) + gain
-        end = np.full(len(rows), self._frames + 1)
-        return Tokens(score, children, tokens.history, tokens.passed, start, end, sound, tokens.ends)
+        gain, source = heard[tree.labels[children]], np.concatenate([np.arange(len(tokens.node)), rows])
+        stayed = tokens.score + np.where(goes_on, phone, blank)
+        score = np.concatenate([stayed, tokens.score[rows] + gain + self._vocabulary.price[children]])
+        node, history = np.concatenate([tokens.node, children]), tokens.history[source]
+        kept = self._best(score, node, history)
+        source, grew = source[kept], kept >= len(tokens.node)
+        first = grew & (tokens.node[source] == ROOT)
+        sound = np.concatenate([np.where(goes_on, phone, heard[-1]), gain])[kept]
+        return Tokens(
+            score[kept],
+            node[kept],
+            history[kept],
+            tokens.passed[source],
+            np.where(first, self._frames, tokens.start[source]),
+            np.where(grew | goes_on[source], self._frames + 1, tokens.end[source]),
+            np.where(first, 0.0, tokens.sound[source]) + sound,
+        )
 
-    def _ended(self, tokens: Tokens) -> Tokens:
-        """The best of the tokens that may end a word here, back at the root with that word as history."""
-        tree, weights = self._vocabulary.tree, self._vocabulary.weights
-        tokens = tokens[np.flatnonzero(tree.num_words[tokens.node])[: round(WORD_ENDS * self._width)]]
-        rows, places = _members(tree.first_word[tokens.node], tree.num_words[tokens.node])
-        words, refund, tokens = tree.words[places], self._vocabulary.paid[tokens.node[rows]], tokens[rows]
-        trigrams = self._vocabulary.trigrams
-        price = weights.words * trigrams.log_prob(tokens.history, words) + self._vocabulary.bonus[words]
-        root, ends = np.full(len(rows), ROOT), np.full(len(rows), True)
-        score, history = tokens.score - refund + price, trigrams.after(tokens.history, words)
-        return Tokens(score, root, history, tokens.passed, tokens.start, tokens.end, tokens.sound, ends)
+    def _with_words(self, tokens: Tokens) -> Tokens:
+        """The best of tokens and of those that end a word here, back at the root with that word in their history."""
+        tree, weights, trigrams = self._vocabulary.tree, self._vocabulary.weights, self._vocabulary.trigrams
+        ending = np.flatnonzero(tree.num_words[tokens.node])[: round(WORD_ENDS * self._width)]
+        rows, places = _members(tree.first_word[tokens.node[ending]], tree.num_words[tokens.node[ending]])
+        words, ending = tree.words[places], ending[rows]
+        price = weights.words * trigrams.log_prob(tokens.history[ending], words) + self._vocabulary.bonus[words]
+        ended = tokens.score[ending] - self._vocabulary.paid[tokens.node[ending]] + price
+        score = np.concatenate([tokens.score, ended])
+        node = np.concatenate([tokens.node, np.full(len(ending), ROOT)])
+        history = np.concatenate([tokens.history, trigrams.after(tokens.history[ending], words)])
+        kept = self._best(score, node, history)
+        source = np.concatenate([np.arange(len(tokens.node)), ending])[kept]
+        unchanged = (getattr(tokens, name)[source] for name in ("passed", "start", "end", "sound"))
+        best = Tokens(score[kept], node[kept], history[kept], *unchanged)
+        for row in np.flatnonzero(kept >= len(tokens.node)):
+            self._pass_word(best, row, int(words[kept[row] - len(tokens.node)]))
+        return best
 
-    def _pass_word(self, row: int, word: int) -> None:
+    def _best(self, score: np.ndarray, node: np.ndarray, history: np.ndarray) -> np.ndarray:
+        """Which tokens are the best, one for a place and history, the best first; at most the width of the search."""
+        likely = np.flatnonzero(score > score.max() - self._margin)
+        if len(likely) > 2 * self._width:
+            likely = likely[np.argpartition(-score[likely], 2 * self._width)[: 2 * self._width]]
+        order = likely[np.argsort(-score[likely], kind="stable")]
+        places = node[order] * self._vocabulary.trigrams.num_histories + history[order]
+        firsts = np.sort(np.unique(places, return_index=True)[1])
+        return order[firsts[: self._width]]
+
+    def _pass_word(self, tokens: Tokens, row: int, word: int) -> None:
         """Note the `word` that the token in `row` has just ended."""
-        tokens = self._tokens
         start, end = int(tokens.start[row]), int(tokens.end[row])
         confidence = float(np.exp(tokens.sound[row] / (self._frames + 1 - start)))
         tokens.passed[row] = Passed(tokens.passed[row], word, start, end, confidence)
-        tokens.ends[row] = False
 
     def _settle(self) -> None:
         """Move words that all tokens share from their histories to the settled ones."""
