@@ -116,7 +116,8 @@ class FusedSashimi:
         self._check(last)
         codes = torch.cat([last[:, None], torch.empty(uniforms.shape, dtype=torch.long)], dim=1)
         likelihood, memory = torch.zeros(len(last), dtype=torch.float64), state.memory.numpy()
-        options = (state.phase, uniforms.contiguous().numpy(), temperature, top_p)
+        # As floats: of another type the compiled code would be compiled anew.
+        options = (state.phase, uniforms.contiguous().numpy(), float(temperature), float(top_p))
         draw(self._net, memory.ravel(), memory.shape, *options, codes.numpy(), likelihood.numpy())
         return codes[:, 1:], likelihood, FusedState(state.memory, (state.phase + uniforms.shape[1]) % self._period)
 

@@ -7,6 +7,7 @@ pytest.importorskip("numba")
 
 from audiogen.errors import AudiogenError
 from audiogen.kernels.sashimi import FusedSashimi, FusedState
+from audiogen.kernels.sashimi_step import draw
 from audiogen.models.sashimi import Sashimi, SashimiConfig
 from audiogen.protocols import CodecSpec
 
@@ -109,6 +110,15 @@ def test_draws_follow_the_distribution():
 
 
 @torch.no_grad()
+def test_whole_numbers_do_not_have_it_compiled_anew():
+    fused = FusedSashimi(perturbed())
+    last, uniforms = torch.tensor([fused.config.start]), torch.rand(1, 3)
+    first, *_ = fused.draw(last, uniforms, fused.init_state(), 1.0, 1.0)
+    known = len(draw.signatures)
+    assert torch.equal(fused.draw(last, uniforms, fused.init_state(), 1, 1)[0], first)
+    assert len(draw.signatures) == known
+
+
 def test_sessions_can_be_joined_at_the_same_phase_only():
     fused = FusedSashimi(perturbed())
     codes = torch.randint(0, 256, (2, 21))
