@@ -86,7 +86,7 @@ class WaveformRun(RunConfig):
     model: ModelConfig = field(default_factory=ModelConfig)
     init_from: str = ""
     data: WaveformData = field(default_factory=WaveformData)
-    judge: TrainConfig = field(default_factory=lambda: TrainConfig(600, 3e-3, 50, ema_decay=0.99))
+    judge: TrainConfig = field(default_factory=lambda: TrainConfig(2000, 3e-3, 100, ema_decay=0.99))
     recognizer_bundle: str = ""
     infer: WaveformClips = field(default_factory=WaveformClips)
 
