@@ -1,3 +1,5 @@
+"""The benchmark of sound from captions runs and compares."""
+
 from audiogen import bench_sound
 
 

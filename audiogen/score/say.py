@@ -34,6 +34,7 @@ NOTE = (
 )
 PROMPT_UNITS = {
     "to the prompt's speaker": "",
+    "without the prompt": "",
     "to the others": "",
     "to the nearest other": "",
     "to the default voice": "",
@@ -164,22 +165,24 @@ def score_prompts(
         name: speaker_centroid([encoder.embed(clip.wave, clip.sample_rate) for clip in _others(clips, prompts[name])])
         for name, clips in groups.items()
     }
-    default = speaker_centroid(list(_embedded(speaker, encoder, sentences, None)))
+    unprompted = list(_embedded(speaker, encoder, sentences, None))
     rows = [
-        _prompt_row(name, list(_embedded(speaker, encoder, sentences, prompt)), voices, default)
+        _prompt_row(name, list(_embedded(speaker, encoder, sentences, prompt)), voices, unprompted)
         for name, prompt in progress(list(prompts.items()), "speaking in other voices")
     ]
     note = f"Cosines by Resemblyzer, means over {len(sentences)} sentences; prompts of about {PROMPT_SECONDS:g} s."
     return Table(f"Voice prompts of speakers from {corpus}", rows, PROMPT_UNITS, note)
 
 
-def _prompt_row(name: str, spoken: Sequence[Tensor], voices: dict[str, Tensor], default: Tensor) -> Row:
+def _prompt_row(name: str, spoken: Sequence[Tensor], voices: dict[str, Tensor], unprompted: Sequence[Tensor]) -> Row:
+    default = speaker_centroid(list(unprompted))
     own = [similarity(embedding, voices[name]) for embedding in spoken]
     rest = [voice for other, voice in voices.items() if other != name]
     others = [[similarity(embedding, voice) for voice in rest] for embedding in spoken]
     return {
         "name": name,
         "to the prompt's speaker": mean(own).value,
+        "without the prompt": mean(similarity(embedding, voices[name]) for embedding in unprompted).value,
         "to the others": mean(sum(row) / len(row) for row in others).value,
         "to the nearest other": mean(map(max, others)).value,
         "to the default voice": mean(similarity(embedding, default) for embedding in spoken).value,
