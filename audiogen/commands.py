@@ -158,19 +158,16 @@ def run(options: argparse.Namespace) -> None:
 
 def bench(options: argparse.Namespace) -> None:
     """Measure speed."""
-    from audiogen import bench as benches
-
     threads = {} if options.threads is None else {"threads": options.threads}
+    voice, recognizer = options.voice_model, options.recognizer
     measures = {
-        "codec": lambda: benches.bench_codec(options.codec, **threads),
-        "encodec": lambda: benches.bench_encodec(**threads),
-        "say": lambda: benches.bench_say(options.voice_model, **threads),
-        "transcribe": lambda: import_module("audiogen.bench_transcribe").bench_transcribe(
-            options.recognizer, options.voice_model, **threads
-        ),
-        "encoder": lambda: import_module("audiogen.bench_encoder").bench_encoder(options.recognizer, **threads),
-        "magnet": lambda: import_module("audiogen.bench_sound").bench_magnet(**threads),
-        "sashimi": lambda: import_module("audiogen.bench_waveform").bench_sashimi(**threads),
+        "codec": lambda: _part("bench.codec").bench_codec(options.codec, **threads),
+        "encodec": lambda: _part("bench.encodec").bench_encodec(**threads),
+        "say": lambda: _part("bench.say").bench_say(voice, **threads),
+        "transcribe": lambda: _part("bench.transcribe").bench_transcribe(recognizer, voice, **threads),
+        "encoder": lambda: _part("bench.encoder").bench_encoder(recognizer, **threads),
+        "magnet": lambda: _part("bench.sound").bench_magnet(**threads),
+        "sashimi": lambda: _part("bench.waveform").bench_sashimi(**threads),
     }
     if options.threads is not None and options.threads < 1:
         raise AudiogenError(f"--threads {options.threads}: at least 1 is needed")
@@ -187,18 +184,18 @@ def score(options: argparse.Namespace) -> None:
     corpora = {} if options.corpus is None else {"corpora": options.corpus}
     voices = [*options.beside, options.voice_model]
     measures = {
-        "codec": lambda: _scores("codec").score_codec(options.codec, **corpus, **given),
-        "transcribe": lambda: _scores("transcribe").score_transcribe(
+        "codec": lambda: _part("score.codec").score_codec(options.codec, **corpus, **given),
+        "transcribe": lambda: _part("score.transcribe").score_transcribe(
             options.recognizer, **corpora, **given, every_way=options.every_way
         ),
-        "say": lambda: _scores("say").score_say(
+        "say": lambda: _part("score.say").score_say(
             _sentences(options), voices, recognizer=options.recognizer, int8=options.int8, **corpus, **given
         ),
-        "hard": lambda: _scores("hard").score_hard(
+        "hard": lambda: _part("score.hard").score_hard(
             _sentences(options), voices, options.recognizer, range(options.seeds), options.top_p
         ),
-        "prosody": lambda: _scores("prosody").score_prosody(options.voice_model, **corpus, **given),
-        "prompts": lambda: _scores("say").score_prompts(
+        "prosody": lambda: _part("score.prosody").score_prosody(options.voice_model, **corpus, **given),
+        "prompts": lambda: _part("score.say").score_prompts(
             _sentences(options), options.voice_model, data_root=options.data_root, **corpus
         ),
     }
@@ -233,8 +230,9 @@ def _check_new(target: str) -> None:
         raise AudiogenError(f"{target} exists already; name a new folder")
 
 
-def _scores(module: str) -> ModuleType:
-    return import_module(f"audiogen.score.{module}")
+def _part(module: str) -> ModuleType:
+    """A part of audiogen, imported when it is asked for."""
+    return import_module(f"audiogen.{module}")
 
 
 def one_thread_a_worker() -> None:

@@ -229,9 +229,9 @@ def test_the_demo_leaves_its_files(tiny_voice_bundle: Path, tiny_recognizer_bund
 
 
 def test_bench_writes_figures(tiny_voice_bundle: Path, tmp_path: Path, monkeypatch, capsys):
-    monkeypatch.setattr("audiogen.bench.SENTENCES", ("Hi.",))
-    monkeypatch.setattr("audiogen.bench.REPEATS", 1)
-    monkeypatch.setattr("audiogen.bench.SAY_PAIRS", 1)
+    monkeypatch.setattr("audiogen.bench.say.SENTENCES", ("Hi.",))
+    monkeypatch.setattr("audiogen.bench.say.REPEATS", 1)
+    monkeypatch.setattr("audiogen.bench.say.PAIRS", 1)
     figures = tmp_path / "speed.json"
     assert main(["bench", "say", "--voice-model", "tiny-voice", "--json", str(figures)]) == 0
     assert {"name", "value", "unit"} <= set(json.loads(figures.read_text())["rows"][0])

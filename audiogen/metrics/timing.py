@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from audiogen.errors import AudiogenError
 
 WARM_UPS = 2
 PAIRS = 15
+CHUNK_UNITS = {"chunk, median": "ms", "chunk, 95 %": "ms", "chunk, longest": "ms"}
 
 
 @dataclass
@@ -36,16 +38,6 @@ class StreamTiming:
     chunks: list[float] = field(default_factory=list)
     total: float = 0.0
 
-    def percentile(self, percent: float) -> float:
-        """That percentile of the seconds a chunk took.
-
-        Raises:
-            AudiogenError: If no chunk came.
-        """
-        if not self.chunks:
-            raise AudiogenError("the stream gave no chunk to time")
-        return float(np.percentile(self.chunks, percent))
-
 
 @dataclass(frozen=True)
 class PairedRatio:
@@ -56,6 +48,10 @@ class PairedRatio:
     high: float
     first: float
     second: float
+
+    def figures(self, name: str) -> dict[str, float]:
+        """The ratio and its quartiles, under `ratio_columns(name)`."""
+        return dict(zip(ratio_columns(name), (self.ratio, self.low, self.high), strict=True))
 
 
 def time_stream(stream: Iterable[Any]) -> StreamTiming:
@@ -69,6 +65,19 @@ def time_stream(stream: Iterable[Any]) -> StreamTiming:
     timing.total = time.perf_counter() - start
     timing.first = timing.chunks[0] if timing.chunks else float("nan")
     return timing
+
+
+def latencies(runs: Iterable[StreamTiming]) -> dict[str, float]:
+    """Milliseconds a chunk took, over all chunks of the runs, under the names of `CHUNK_UNITS`.
+
+    Raises:
+        AudiogenError: If no chunk came.
+    """
+    chunks = list(chain.from_iterable(run.chunks for run in runs))
+    if not chunks:
+        raise AudiogenError("the stream gave no chunk to time")
+    values = 1000 * np.percentile(chunks, [50, 95, 100])
+    return {name: float(value) for name, value in zip(CHUNK_UNITS, values, strict=True)}
 
 
 def seconds(function: Callable[[], Any]) -> float:
@@ -104,6 +113,11 @@ def compare(first: Callable[[], Any], second: Callable[[], Any], pairs: int = PA
     firsts, seconds_ = np.array(times).T
     low, ratio, high = np.percentile(seconds_ / firsts, [25, 50, 75])
     return PairedRatio(float(ratio), float(low), float(high), float(np.median(firsts)), float(np.median(seconds_)))
+
+
+def ratio_columns(name: str) -> tuple[str, str, str]:
+    """The columns of a ratio of that name and of its quartiles."""
+    return name, f"{name}, lower quartile", f"{name}, upper quartile"
 
 
 @contextmanager

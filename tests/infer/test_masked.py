@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from audiogen.bench_sound import plain_fill_in
+from audiogen.bench.sound import plain_fill_in
 from audiogen.errors import AudiogenError
 from audiogen.infer.masked import MaskedOptions, Rescorer, fill_in
 from audiogen.models.code_lm import CodeLMConfig

@@ -1,10 +1,10 @@
 """The benchmark of sound from captions runs and compares."""
 
-from audiogen import bench_sound
+from audiogen.bench import sound
 
 
 def test_magnet_is_timed_beside_the_plain_algorithm_that_says_the_same():
-    table = bench_sound.bench_magnet(dim=32, layers=2, frames=30, steps=(3, 2), pairs=1)
+    table = sound.bench_magnet(dim=32, layers=2, frames=30, steps=(3, 2), pairs=1)
     assert [row["name"] for row in table.rows] == [
         "MAGNeT",
         "MAGNeT, plain",

@@ -1,19 +1,20 @@
 import pytest
 
-from audiogen import bench, bench_encoder, bench_transcribe
+from audiogen.bench import codec, encodec, encoder, say, transcribe
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    monkeypatch.setattr(bench, "CODEC_SECONDS", 0.4)
-    monkeypatch.setattr(bench, "REPEATS", 1)
+    monkeypatch.setattr(codec, "SECONDS", 0.4)
+    for module in (codec, say, transcribe):
+        monkeypatch.setattr(module, "REPEATS", 1)
 
 
 def test_the_codec_is_timed_whole_in_chunks_and_beside_encodec(tiny_codec_bundle):
     pytest.importorskip("encodec")
-    table = bench.bench_codec("tiny-codec", pairs=1)
+    table = codec.bench_codec("tiny-codec", pairs=1)
     ours, theirs = table.rows
     assert ours["both"] > 0 and ours["encode"] > 0 and ours["decode"] > 0
     assert 0 < ours["chunk, median"] <= ours["chunk, 95 %"] <= ours["chunk, longest"]
@@ -25,24 +26,24 @@ def test_the_codec_is_timed_whole_in_chunks_and_beside_encodec(tiny_codec_bundle
 
 def test_without_encodec_the_codec_is_timed_alone(tiny_codec_bundle, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "encodec", None)
-    table = bench.bench_codec("tiny-codec", pairs=1)
+    table = codec.bench_codec("tiny-codec", pairs=1)
     assert [row["name"] for row in table.rows] == ["tiny-codec"]
     assert "audiogen[train]" in table.note
 
 
 def test_our_encodec_is_timed_beside_the_package_at_equal_codes(monkeypatch):
     pytest.importorskip("encodec")
-    monkeypatch.setattr(bench, "ENCODEC_SECONDS", 0.2)
-    monkeypatch.setattr(bench, "CODEC_SECONDS", 0.16)
-    table = bench.bench_encodec(threads=1, pairs=1)
+    monkeypatch.setattr(encodec, "LONG_SECONDS", 0.2)
+    monkeypatch.setattr(encodec, "SHORT_SECONDS", 0.16)
+    table = encodec.bench_encodec(threads=1, pairs=1)
     assert len(table.rows) == 4 and all(row["ours"] > 0 and row["the package"] > 0 for row in table.rows)
     assert "120 of 120 codes are equal" in table.note
 
 
 def test_speaking_is_timed_to_the_first_chunk_and_to_the_last(tiny_codec_bundle, tiny_voice_bundle, monkeypatch):
-    monkeypatch.setattr(bench, "SENTENCES", ("Oh.", "Oh no."))
-    monkeypatch.setattr(bench, "SAY_PAIRS", 1)
-    table = bench.bench_say("tiny-voice", threads=1)
+    monkeypatch.setattr(say, "SENTENCES", ("Oh.", "Oh no."))
+    monkeypatch.setattr(say, "PAIRS", 1)
+    table = say.bench_say("tiny-voice", threads=1)
     *streamed, small, together = table.rows
     assert [row["name"] for row in table.rows] == ["1 words", "2 words", "8-bit weights", "spoken together"]
     assert small["times as fast"] > 0 and together["times as fast"] > 1
@@ -54,9 +55,9 @@ def test_speaking_is_timed_to_the_first_chunk_and_to_the_last(tiny_codec_bundle,
 def test_listening_is_timed_for_each_chunk_size(
     tiny_codec_bundle, tiny_voice_bundle, tiny_recognizer_bundle, monkeypatch
 ):
-    monkeypatch.setattr(bench_transcribe, "SENTENCES", ("Oh.",))
-    monkeypatch.setattr(bench_transcribe, "STREAMS", (2,))
-    table = bench_transcribe.bench_transcribe("tiny-recognizer", "tiny-voice", threads=1)
+    monkeypatch.setattr(transcribe, "SENTENCES", ("Oh.",))
+    monkeypatch.setattr(transcribe, "STREAMS", (2,))
+    table = transcribe.bench_transcribe("tiny-recognizer", "tiny-voice", threads=1)
     names = [row["name"] for row in table.rows]
     assert names[:2] == ["whole file", "chunks of 80 ms"] and names[-2:] == ["2 streams at once", "without memory"]
     assert "word shown, median" in table.rows[1]
@@ -64,7 +65,7 @@ def test_listening_is_timed_for_each_chunk_size(
 
 
 def test_the_encoder_gives_the_same_frames_the_reference_way(tiny_recognizer_bundle, monkeypatch):
-    monkeypatch.setattr(bench_encoder, "SECONDS", 1.0)
-    monkeypatch.setattr(bench_encoder, "LARGE", {**bench_encoder.LARGE, "dim": 16})
-    table = bench_encoder.bench_encoder("tiny-recognizer", pairs=1)
+    monkeypatch.setattr(encoder, "SECONDS", 1.0)
+    monkeypatch.setattr(encoder, "LARGE", {**encoder.LARGE, "dim": 16})
+    table = encoder.bench_encoder("tiny-recognizer", pairs=1)
     assert table.rows and all(row["largest difference"] < 1e-4 and row["times ours"] > 0 for row in table.rows)

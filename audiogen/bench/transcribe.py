@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from audiogen import api, audio
-from audiogen.bench import CHUNK_UNITS, REPEATS, SENTENCES, latencies
+from audiogen.bench.say import REPEATS, SENTENCES
 from audiogen.infer.listen import Listener, step
 from audiogen.metrics import timing
 from audiogen.metrics.tables import Row, Table
@@ -40,7 +40,7 @@ def bench_transcribe(model: str = "recognizer-en", voice: str = "voice-en", thre
         for count in STREAMS:
             rows.append(_together(listener, wave, count))
         rows.append(_streamed("without memory", listener.without_memory(), wave, LISTEN_CHUNKS[0]))
-    units = {"real-time factor": "", **CHUNK_UNITS, **WORD_UNITS}
+    units = {"real-time factor": "", **timing.CHUNK_UNITS, **WORD_UNITS}
     note = (
         f"{seconds:.1f} s of speech; the real-time factor of streams at once is that of all together. Without memory, "
         f"a chunk is {_chunk_seconds(listener):g} s, as the model takes it, with as much before it as the model sees. "
@@ -54,7 +54,7 @@ def _streamed(name: str, listener: Listener, wave: Tensor, chunk: float) -> Row:
     size = round(chunk * listener.sample_rate)
     runs = [timing.time_stream(_heard(listener, wave, size)) for _ in range(REPEATS)]
     factor = float(np.median([run.total for run in runs])) / (len(wave) / listener.sample_rate)
-    return {"name": name, "real-time factor": factor, **latencies(runs)}
+    return {"name": name, "real-time factor": factor, **timing.latencies(runs)}
 
 
 def _heard(listener: Listener, wave: Tensor, size: int) -> Iterator[str]:
@@ -90,7 +90,7 @@ def _together(listener: Listener, wave: Tensor, count: int) -> Row:
     """The row of so many streams heard in one step."""
     run = timing.time_stream(_heard_together(listener, wave, count))
     factor = run.total / (len(wave) / listener.sample_rate)
-    return {"name": f"{count} streams at once", "real-time factor": factor, **latencies([run])}
+    return {"name": f"{count} streams at once", "real-time factor": factor, **timing.latencies([run])}
 
 
 def _heard_together(listener: Listener, wave: Tensor, count: int) -> Iterator[list[str]]:
