@@ -104,9 +104,8 @@ def _spread(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
     return builder.shuffle_vector(single, undefined, ir.Constant(_INTEGERS, [0] * WIDTH))
 
 
-@intrinsic
-def total(typing: Any, value: Any) -> Any:
-    """The sum of the lanes."""
+def _reduction(merge: Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value]) -> Callable[..., Any]:
+    """An intrinsic that makes one number of the lanes: halves are merged until one is left."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
         vector, count = arguments[0], WIDTH
@@ -115,10 +114,18 @@ def total(typing: Any, value: Any) -> Any:
             order = ir.Constant(ir.VectorType(ir.IntType(32), count), list(range(count)))
             other = ir.Constant(ir.VectorType(ir.IntType(32), count), list(range(count, 2 * count)))
             low, high = builder.shuffle_vector(vector, vector, order), builder.shuffle_vector(vector, vector, other)
-            vector = builder.fadd(low, high)
+            vector = merge(builder, low, high)
         return builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))
 
-    return types.float32(LANES), generate
+    return intrinsic(lambda typing, value: (types.float32(LANES), generate))
+
+
+def _larger(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
+    return builder.select(builder.fcmp_ordered(">=", a, b), a, b)
+
+
+total = _reduction(lambda builder, a, b: builder.fadd(a, b))  # the sum of the lanes
+largest = _reduction(_larger)  # the largest of the lanes
 
 
 @intrinsic

@@ -128,8 +128,8 @@ class FusedSashimi:
             raise AudiogenError(f"codes must be from 0 to {levels - 1}, got {int(codes.min())} to {int(codes.max())}")
 
     def _memory(self, batch_size: int) -> Tensor:
-        """Zeros [B, M]; numpy asks for large pages, which spare a stream the search for its memory."""
-        return torch.from_numpy(np.zeros((batch_size, self._stride), dtype=np.float32))
+        """Zeros [B, M]."""
+        return torch.from_numpy(_lines(batch_size * self._stride)).view(batch_size, -1)
 
 
 # Packing
@@ -162,11 +162,10 @@ class _Packing:
         self._parts, self._length = [], 0
 
     def weights(self) -> np.ndarray:
-        """All that was put, from the beginning of a cache line on."""
-        space = np.zeros(self._length + LINE, dtype=np.float32)
-        start = -(space.ctypes.data // 4) % LINE
-        space[start : start + self._length] = np.concatenate(self._parts)
-        return space[start : start + self._length]
+        """All that was put."""
+        space = _lines(self._length)
+        space[:] = np.concatenate(self._parts)
+        return space
 
     def put(self, values: Tensor) -> int:
         """Append `values`, flattened; returns where they begin."""
@@ -229,6 +228,13 @@ class _Packing:
             line[2 * i] = norm.shift.detach() if isinstance(norm, ScalarNorm) else 0
             line[2 * i + 1] = norm.eps
         return self.put(line)
+
+
+def _lines(count: int) -> np.ndarray:
+    """Zeros from the beginning of a cache line on; numpy asks for large pages, which spare the search for memory."""
+    space = np.zeros(count + LINE, dtype=np.float32)
+    start = -(space.ctypes.data // 4) % LINE
+    return space[start : start + count]
 
 
 def _affine(norm: nn.LayerNorm | ScalarNorm, dim: int) -> tuple[Tensor, Tensor]:

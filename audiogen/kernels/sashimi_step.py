@@ -17,7 +17,9 @@ from audiogen.kernels.lanes import (
     exp,
     fma,
     gelu,
+    largest,
     load,
+    maximum,
     negative,
     prefetch,
     sigmoid,
@@ -398,27 +400,46 @@ def _s4d(weights, w, x, out, memory, m0, stride, rows, dim, pairs):
 @njit
 def _choose(logits, start, levels, uniform, temperature, top_p, chances):
     """The code whose share of the distribution `uniform` falls into, and its log-likelihood at temperature 1."""
-    best = 0
-    for code in range(1, levels):
-        if logits[start + code] > logits[start + best]:
-            best = code
-    largest = logits[start + best]
-    norm = _exponentials(logits, start, levels, largest, 1.0, chances)
-    code = best
+    top = _largest(logits, start, levels)
+    norm = _exponentials(logits, start, levels, top, 1.0, chances)
     if temperature > 0:
         mass = norm
         if temperature != 1:
-            mass = _exponentials(logits, start, levels, largest, 1 / temperature, chances)
+            mass = _exponentials(logits, start, levels, top, 1 / temperature, chances)
         if top_p < 1:
             mass = _cut(chances, top_p * mass)
-        rest = np.float32(uniform * mass)
+        code = _fall(chances, np.float32(uniform * mass))
+    else:
         code = 0
-        while code < levels - 1 and rest >= chances[code]:
-            rest -= chances[code]
+        while logits[start + code] != top:
             code += 1
-        while chances[code] == 0:  # rounding may have led past the last that is possible
-            code -= 1
-    return code, logits[start + code] - largest - np.log(norm)
+    return code, logits[start + code] - top - np.log(norm)
+
+
+@njit
+def _largest(x, start, count):
+    """The largest of `count` numbers."""
+    lanes = load(x, start)
+    for i in range(WIDTH, count, WIDTH):
+        lanes = maximum(lanes, load(x, start + i))
+    return largest(lanes)
+
+
+@njit
+def _fall(chances, rest):
+    """The first place at which the chances up to there exceed `rest`."""
+    code, last = 0, len(chances) - 1
+    part = total(load(chances, 0))
+    while rest >= part and code + WIDTH < last:
+        rest -= part
+        code += WIDTH
+        part = total(load(chances, code))
+    while code < last and rest >= chances[code]:
+        rest -= chances[code]
+        code += 1
+    while chances[code] == 0:  # rounding may have led past the last that is possible
+        code -= 1
+    return code
 
 
 @njit

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 
 from audiogen.nn.state import State
 
@@ -109,7 +110,7 @@ class S4D(nn.Module):
             y, state = self._recur(u, state)
         else:
             y, state = self._scan(u, state)
-        return y + self.d * u, state
+        return self.d * u + y, state  # in this order the sum lies in memory as u does, not as y
 
     def kernel(self, length: int) -> Tensor:
         """The impulse response [H, length] of the recurrence, without D, in double precision."""
@@ -191,8 +192,7 @@ class TwoSided(nn.Module):
         length = u.shape[1]
         past, ahead = (ssm.kernel(length).to(u.dtype) for ssm in (self.forwards, self.backwards))
         kernel = torch.cat([past, ahead.flip(-1)], dim=-1)  # of 2 T samples, circular: the last is one sample ahead
-        filtered = torch.fft.rfft(u.transpose(1, 2), 2 * length) * torch.fft.rfft(kernel)
-        return torch.fft.irfft(filtered, 2 * length)[..., :length].transpose(1, 2) + self.forwards.d * u
+        return self.forwards.d * u + circular(u.transpose(1, 2), kernel, 2 * length).transpose(1, 2)
 
 
 def legs(state_size: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -253,11 +253,31 @@ def final_state(a: Tensor, b: Tensor, u: Tensor, x: Tensor) -> Tensor:
 
 def convolve(x: Tensor, kernel: Tensor) -> Tensor:
     """The first T samples of x [..., T] convolved with kernel [..., T], through the Fourier transform."""
-    length = x.shape[-1]
-    if length == 0:
-        return x
-    size = 2 ** (2 * length - 1).bit_length()
-    return torch.fft.irfft(torch.fft.rfft(x, size) * torch.fft.rfft(kernel, size), size)[..., :length]
+    least = 2 * x.shape[-1] - 1
+    return circular(x, kernel, min(odd << max(0, ((least - 1) // odd).bit_length()) for odd in (1, 3, 5)))
+
+
+def circular(x: Tensor, kernel: Tensor, size: int) -> Tensor:
+    """The first T samples of x [..., T], with zeros up to `size`, convolved with kernel [..., K] on a circle so long."""
+    return _Convolution.apply(x, kernel, size) if x.shape[-1] else x
+
+
+class _Convolution(torch.autograd.Function):
+    """A convolution whose gradients are correlations: half the transforms that differentiating each one would take."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, kernel: Tensor, size: int) -> Tensor:
+        spectra = torch.fft.rfft(x, size), torch.fft.rfft(kernel, size)
+        ctx.save_for_backward(*spectra)
+        ctx.size, ctx.lengths = size, (x.shape[-1], kernel.shape[-1])
+        return torch.fft.irfft(spectra[0] * spectra[1], size)[..., : x.shape[-1]]
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        (x, kernel), spectrum = ctx.saved_tensors, torch.fft.rfft(gradient, ctx.size)
+        by = (spectrum * kernel.conj()).sum_to_size(x.shape), (spectrum * x.conj()).sum_to_size(kernel.shape)
+        by_x, by_kernel = (torch.fft.irfft(each, ctx.size) for each in by)
+        return by_x[..., : ctx.lengths[0]], by_kernel[..., : ctx.lengths[1]], None
 
 
 def reciprocal(series: Tensor) -> Tensor:

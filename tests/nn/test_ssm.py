@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from audiogen.nn.ssm import S4, S4D, impulse_response, legs, reciprocal
+from audiogen.nn.ssm import S4, S4D, circular, convolve, impulse_response, legs, reciprocal
 
 
 def perturbed(cls, channels=4, state_size=16, **options):
@@ -120,3 +120,13 @@ def test_the_reciprocal_of_a_series():
         torch.nn.functional.pad(reciprocal(series), (36, 0))[None], series.flip(-1)[:, None], groups=3
     )[0]
     torch.testing.assert_close(product, torch.eye(37, dtype=torch.float64)[:1].expand(3, -1), atol=1e-12, rtol=0)
+
+
+def test_a_convolution_has_the_gradients_of_its_sums():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 3, 7, generator=generator, dtype=torch.float64, requires_grad=True)
+    kernel = torch.randn(3, 7, generator=generator, dtype=torch.float64, requires_grad=True)
+    by_hand = torch.stack([(x[..., : t + 1] * kernel[..., : t + 1].flip(-1)).sum(-1) for t in range(7)], -1)
+    torch.testing.assert_close(convolve(x, kernel), by_hand)
+    assert torch.autograd.gradcheck(convolve, (x, kernel))
+    assert torch.autograd.gradcheck(lambda x, kernel: circular(x, kernel, 9), (x, kernel))
