@@ -445,7 +445,7 @@ audiogen bench codec --threads 1
         "what",
         nargs="*",
         metavar="WHAT",
-        help="codec, say, transcribe (default: these), encodec, encoder, magnet, sashimi",
+        help="codec, say, transcribe (default: these), encodec, encoder, magnet, mamba, sashimi",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="threads of torch (default: transcribe 2, others 1)")
     _add_models_measured(parser)

@@ -167,6 +167,7 @@ def bench(options: argparse.Namespace) -> None:
         "transcribe": lambda: _part("bench.transcribe").bench_transcribe(recognizer, voice, **threads),
         "encoder": lambda: _part("bench.encoder").bench_encoder(recognizer, **threads),
         "magnet": lambda: _part("bench.sound").bench_magnet(**threads),
+        "mamba": lambda: _part("bench.mamba").bench_mamba(**threads),
         "sashimi": lambda: _part("bench.waveform").bench_sashimi(**threads),
     }
     if options.threads is not None and options.threads < 1:

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from audiogen.errors import AudiogenError
-from audiogen.kernels.lanes import WIDTH
 from audiogen.kernels.sashimi_step import LINE, PANEL, Sizes, draw, feed
 from audiogen.models.sashimi import SSMS, Sashimi, SashimiState, ScalarNorm, SSMBlock, Tier
+from audiogen.nn.lanes import WIDTH
 from audiogen.nn.ssm import SSMState
 from audiogen.nn.state import State
 

@@ -3,7 +3,7 @@
 Arrays are flat; `w` is where the weights at hand begin, and functions that read weights return where they end. Rows are
 sessions: activations lie one after the other, memories `stride` apart. What is packed where, says `sashimi.py`.
 
-Numba caches what it compiled by this file's date: after a change of `lanes.py`, touch this file.
+Numba caches what it compiled by this file's date: after a change of `nn/lanes.py`, touch this file.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from audiogen.kernels.lanes import (
+from audiogen.nn.lanes import (
     WIDTH,
     at_least,
     exp,

@@ -1,11 +1,14 @@
 """Mamba: a state space whose step and projections depend on the input (Gu and Dao 2023, §3).
 
 Per channel h ← exp(Δ A) h + Δ B x and y = C h + D x, where Δ, B and C are linear in x: the recurrence cannot be a
-convolution, so it is run as it stands, one vector operation a frame, forwards and for the gradients backwards.
+convolution, so it is run as it stands, forwards and for the gradients backwards. On a processor with numba that is one
+compiled loop (`audiogen.nn.selective_scan`), elsewhere one vector operation a frame.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -69,12 +72,42 @@ class Mamba(nn.Module):
         inside, conv = self.conv1d(inside.transpose(1, 2), before.conv)
         inside = F.silu(inside.transpose(1, 2))
         dt, b, c = self.x_proj(inside).split([self.rank, self.state_size, self.state_size], dim=-1)
-        dt = F.softplus(self.dt_proj(dt)).transpose(0, 1)  # time first, as the scan runs along it
-        decay = (dt[..., None] * -self.A_log.exp()).exp()
-        drive = (dt * inside.transpose(0, 1))[..., None] * b.transpose(0, 1)[:, :, None]
-        h = scan(decay, drive, before.h)
-        y = torch.einsum("tben,btn->bte", h, c) + self.D * inside
-        return self.out_proj(y * F.silu(gate)), MambaState(conv, h[-1]) if state else None
+        run = _compiled() if _is_for_compiled(inside, self.state_size) else selective_scan
+        y, h = run(inside, F.softplus(self.dt_proj(dt)), -self.A_log.exp(), b, c, before.h)
+        return self.out_proj((y + self.D * inside) * F.silu(gate)), MambaState(conv, h) if state else None
+
+
+def selective_scan(x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+    """Run the state space on any device and in any precision.
+
+    Args:
+        x: Input [B, T, E].
+        dt: Steps Δ [B, T, E].
+        a: A [E, N].
+        b: B [B, T, N].
+        c: C [B, T, N].
+        start: The state before [B, E, N].
+
+    Returns:
+        y [B, T, E] without D x, and the last state [B, E, N].
+    """
+    x, dt, b = (each.transpose(0, 1) for each in (x, dt, b))  # time first, as the scan runs along it
+    h = scan((dt[..., None] * a).exp(), (dt * x)[..., None] * b[:, :, None], start)
+    return torch.einsum("tben,btn->bte", h, c), h[-1]
+
+
+def _is_for_compiled(x: Tensor, states: int) -> bool:
+    return x.dtype == torch.float32 and x.device.type == "cpu" and states % 8 == 0 and _compiled() is not None
+
+
+@cache
+def _compiled() -> Callable[..., tuple[Tensor, Tensor]] | None:
+    """The same as one compiled loop, where there is numba."""
+    try:
+        from audiogen.nn.selective_scan import selective_scan as compiled
+    except ModuleNotFoundError:
+        return None
+    return compiled
 
 
 def scan(decay: Tensor, drive: Tensor, start: Tensor) -> Tensor:

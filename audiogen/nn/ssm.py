@@ -258,7 +258,7 @@ def convolve(x: Tensor, kernel: Tensor) -> Tensor:
 
 
 def circular(x: Tensor, kernel: Tensor, size: int) -> Tensor:
-    """The first T samples of x [..., T], with zeros up to `size`, convolved with kernel [..., K] on a circle so long."""
+    """The first T samples of x [..., T] convolved with kernel [..., K], both with zeros up to a circle of `size`."""
     return _Convolution.apply(x, kernel, size) if x.shape[-1] else x
 
 
