@@ -459,6 +459,8 @@ def _add_score(commands: Any) -> None:
         "measure how good the models are on held-out recordings",
         """
 audiogen score codec --data-root data
+audiogen score codec --beside exp/codec_encodec/train/bundle --corpus speech_48k esc10_sounds
+audiogen score codec --robustness
 audiogen score transcribe --corpus kathleen_en fsdd_digits --limit 20 --json scores.json
 audiogen score say --sentences unseen.txt --beside exp/plain/train/bundle
 audiogen score prompts --sentences unseen.txt --corpus nonnative_en
@@ -479,7 +481,10 @@ audiogen score hard --sentences egs/kathleen_en/tts/local/hard_sentences.tsv --s
         "--every-way", action="store_true", help="transcribe: also each look-ahead, head and search, and without memory"
     )
     parser.add_argument(
-        "--beside", nargs="+", default=[], metavar="NAME", help="say, hard: further voices for the table"
+        "--beside", nargs="+", default=[], metavar="NAME", help="codec, say, hard: further models for the table"
+    )
+    parser.add_argument(
+        "--robustness", action="store_true", help="codec: on quiet, clipped and noisy clips, and on silence"
     )
     parser.add_argument("--int8", action="store_true", help="say: each voice with 8-bit weights too")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="hard: readings of each sentence")

@@ -183,9 +183,13 @@ def score(options: argparse.Namespace) -> None:
     given = {"data_root": options.data_root, "limit": options.limit}
     corpus = {} if options.corpus is None else {"corpus": options.corpus[0]}
     corpora = {} if options.corpus is None else {"corpora": options.corpus}
-    voices = [*options.beside, options.voice_model]
+    voices, codecs = [*options.beside, options.voice_model], [options.codec, *options.beside]
     measures = {
-        "codec": lambda: _part("score.codec").score_codec(options.codec, **corpus, **given),
+        "codec": lambda: (
+            _part("score.robustness").score_robustness(codecs, **corpora, **given)
+            if options.robustness
+            else _part("score.codec").score_codec(codecs, **corpora, **given)
+        ),
         "transcribe": lambda: _part("score.transcribe").score_transcribe(
             options.recognizer, **corpora, **given, every_way=options.every_way
         ),

@@ -30,9 +30,10 @@ from audiogen.recipes.common import (
     train_inputs,
     write_table,
 )
-from audiogen.recipes.items import do_items, read_rows
+from audiogen.recipes.items import do_items
 from audiogen.recipes.settings import ModelConfig, RunConfig
-from audiogen.score.codec import CODEBOOKS, OPUS_RATES, clip_figures, codec_table, versions
+from audiogen.score.clips import read_clip
+from audiogen.score.codec import CODEBOOKS, OPUS_RATES, CodecJudges, clip_figures, codec_table, system_rows, versions
 from audiogen.train.codec import CodecObjective, CodecTrainConfig, perplexity, reconstruction_losses
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ class Generate:
         rate = codec.spec.sample_rate
         wave = read_wave(cut, rate)
         with torch.inference_mode():
-            made = versions(codec.encode(wave[None, None]))
+            made = versions(codec, codec.encode(wave[None, None]))
             waves = {"original": wave} | {name: codec.decode(tokens)[0] for name, tokens in made.items()}
         for name, rebuilt in waves.items():
             (folder / name).mkdir(exist_ok=True)
@@ -196,7 +197,7 @@ class Generate:
 
 
 class Score:
-    """PESQ, STOI and mel distance on the clips of `generate`, beside Opus."""
+    """What `audiogen score codec` measures, on the clips of `generate`, beside Opus."""
 
     name = "score"
 
@@ -205,16 +206,15 @@ class Score:
         return {"codebooks": CODEBOOKS, "opus_rates": OPUS_RATES}
 
     def run(self, config: CodecRun, folder: Path) -> None:
-        """Write the figures of every clip to `clips.jsonl`, and the table of their means."""
-        codec, generated = _trained(config), Path(config.exp_dir) / Generate.name
-        names = [row["id"] for row in read_rows(generated / "clips.jsonl")]
+        """Write the figures of every clip to `clips.jsonl`, and the table of them all."""
+        codecs, judges = {"ours": _trained(config)}, CodecJudges()
         rows = do_items(
-            ((name, generated / "original" / f"{name}.wav") for name in names),
+            [(cut.id, cut) for cut in held_out_cuts(config)],
             folder / "clips.jsonl",
-            lambda path: {"figures": clip_figures(codec, audio.read(path))},
+            lambda cut: {"figures": clip_figures(codecs, read_clip(cut), judges)},
             "scoring",
         )
-        write_table(folder, codec_table([row["figures"] for row in rows], f"Means over {len(rows)} clips."))
+        write_table(folder, codec_table("Resynthesis of held-out clips", system_rows([row["figures"] for row in rows])))
 
 
 def held_out_cuts(config: CodecRun) -> list[MonoCut]:
@@ -231,7 +231,7 @@ def reconstruction(codec: nn.Module, batches: list[torch.Tensor]) -> dict[str, f
         for number, codes in enumerate(torch.cat([tokens.codes for tokens in coded]).unbind(1), start=1):
             figures[f"perplexity/{number}"] = perplexity(codes, codec.spec.codebook_size)
     for wave, tokens in zip(batches, coded, strict=True):
-        for version, made in versions(tokens).items():
+        for version, made in versions(codec, tokens).items():
             rebuilt = codec.decode(made)[:, 0, : wave.shape[-1]]
             for name, loss in reconstruction_losses(rebuilt, wave[:, 0], codec.spec.sample_rate).items():
                 key = f"{name}/{version}"

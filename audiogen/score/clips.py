@@ -1,8 +1,10 @@
 """Recordings that models are scored on: clips of a corpus with what is said in them and by whom."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.progress import track
 from torch import Tensor
@@ -10,23 +12,37 @@ from torch import Tensor
 from audiogen.data.corpora import load_cuts, read_wave
 from audiogen.errors import AudiogenError
 
+if TYPE_CHECKING:
+    from lhotse import MonoCut
+
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A recording: `wave` [1, N] at `sample_rate`, its transcript (empty if there is none) and its speaker."""
+    """A recording: `wave` [1, N] at `sample_rate`, its words or caption, speaker and language, empty if unknown."""
 
     id: str
     wave: Tensor
     sample_rate: int
     text: str
     speaker: str
+    language: str
 
     @property
     def seconds(self) -> float:
         """How long it is."""
         return self.wave.shape[-1] / self.sample_rate
+
+    @property
+    def is_speech(self) -> bool:
+        """Whether someone speaks: sounds and music have captions, but neither language nor speaker."""
+        return bool(self.language or self.speaker)
+
+    @property
+    def is_read_english(self) -> bool:
+        """Whether its English words are known."""
+        return bool(self.text) and self.language.split("-")[0] == "en"
 
 
 def corpus_clips(
@@ -43,12 +59,14 @@ def corpus_clips(
     """
     if limit is not None and limit < 1:
         raise AudiogenError(f"limit={limit}: at least one clip is needed to score")
-    clips = []
-    for cut in list(load_cuts(corpora, data_root, split))[:limit]:
-        rate = sample_rate or cut.sampling_rate
-        supervision = cut.supervisions[0]
-        clips.append(Clip(cut.id, read_wave(cut, rate)[None], rate, supervision.text or "", supervision.speaker or ""))
-    return clips
+    return [read_clip(cut, sample_rate) for cut in list(load_cuts(corpora, data_root, split))[:limit]]
+
+
+def read_clip(cut: MonoCut, sample_rate: int | None = None) -> Clip:
+    """The clip of a cut, at its own rate or at `sample_rate`."""
+    rate, said = sample_rate or cut.sampling_rate, cut.supervisions[0]
+    labels = (said.text or "", said.speaker or "", said.language or "")
+    return Clip(cut.id, read_wave(cut, rate)[None], rate, *labels)
 
 
 def by_speaker(clips: Iterable[Clip]) -> dict[str, list[Clip]]:

@@ -63,6 +63,11 @@ def test_the_shipped_codec_streams_to_the_same_codes(shipped):
     assert torch.equal(torch.cat(codes, -1), whole.codes)
 
 
+def test_silence_stays_silent(shipped):
+    heard = shipped.decode(shipped.encode(torch.zeros(1, 1, 24_000)))
+    assert heard.square().mean().sqrt() < 1e-3  # −60 dBFS
+
+
 def test_codes_are_the_nearest_vectors_of_what_is_left(shipped):
     """Against distances in double precision, where two vectors are not equally near to 1e-5 of them."""
     latents = shipped.quantizer.vectors[0][:200].double() + shipped.quantizer.vectors[1][50:250].double() * 0.7

@@ -1,19 +1,22 @@
 import json
+import shutil
 from itertools import cycle
 from pathlib import Path
 
 import pytest
 import torch
 
-from audiogen import audio
+from audiogen import audio, registry
 from audiogen.api import load
+from audiogen.checkpoint import Bundle, save_bundle
 from audiogen.errors import AudiogenError
 from audiogen.infer.recordings import Recording
 from audiogen.infer.speak import Speaker
-from audiogen.score import hard
+from audiogen.score import codec, hard
 from audiogen.score.clips import corpus_clips
 from audiogen.score.codec import score_codec
 from audiogen.score.prosody import score_prosody
+from audiogen.score.robustness import CHANGES, clipped, decibels, noisy, score_robustness
 from audiogen.score.say import score_prompts, score_say
 from audiogen.score.transcribe import score_transcribe, streams_equal
 from audiogen.text.frontend import TextFrontend
@@ -52,14 +55,96 @@ def test_clips_come_with_text_and_speaker_at_the_rate_asked_for(corpus, tmp_path
         corpus_clips(corpus, "test", str(tmp_path / "data"), limit=0)
 
 
-def test_a_codec_is_scored_beside_opus(corpus, tmp_path, tiny_codec_bundle):
+class Judge:
+    """In the place of both outside judges: hears one word of two, and every voice as the same."""
+
+    heard: list[int]
+
+    def transcribe(self, wave: torch.Tensor, sample_rate: int) -> str:
+        self.heard.append(sample_rate)
+        return "one"
+
+    def embed(self, wave: torch.Tensor, sample_rate: int) -> torch.Tensor:
+        return torch.eye(4)[0]
+
+
+@pytest.fixture
+def judge(monkeypatch: pytest.MonkeyPatch) -> type[Judge]:
     pytest.importorskip("pesq")
     pytest.importorskip("pystoi")
-    table = score_codec("tiny-codec", corpus, str(tmp_path / "data"), limit=1)
-    assert [row["name"] for row in table.rows][-3:] == ["Opus at 6", "Opus at 9", "Opus at 12"]
-    assert all(row["PESQ-WB"] >= 1 and row["mel distance"] > 0 for row in table.rows)
-    assert table.rows[0]["name"] == "ours, 2 codebooks"
-    assert 0.2 < table.rows[0]["bit rate"] < 0.85  # 2 codebooks of 32 at 75 Hz are 0.75 before entropy coding
+    monkeypatch.setattr(Judge, "heard", [], raising=False)
+    for name in ("OutsideRecognizer", "OutsideSpeakerEncoder"):
+        monkeypatch.setattr(codec, name, Judge)
+    return Judge
+
+
+@pytest.fixture
+def tiny_latents_bundle(bundles: Path) -> Path:
+    """A codec of latents at 16 kHz."""
+    sizes = {"encoder_dim": 8, "encoder_depth": 1, "decoder_dim": 8, "decoder_depth": 1}
+    config = {"sample_rate": RATE, "n_fft": 320, "frame_hop": 80, "num_mels": 8, "latent_dim": 4, **sizes}
+    model = registry.build("codec", "mel_latents", config)
+    save_bundle(bundles / "tiny-latents", Bundle("codec", "mel_latents", config, licence="CC0-1.0", model=model))
+    return bundles / "tiny-latents"
+
+
+def test_codecs_are_scored_beside_opus_and_recordings(corpus, tmp_path, tiny_codec_bundle, tiny_latents_bundle, judge):
+    table = score_codec(["tiny-codec", "tiny-latents"], [corpus], str(tmp_path / "data"), limit=2)
+    rows = {row["name"]: row for row in table.rows}
+    coded = [f"tiny-codec, {number}" for number in ("1 codebook", "2 codebooks", "4 codebooks")]
+    assert list(rows) == ["recordings", *coded, "tiny-latents, latents", "Opus at 6", "Opus at 9", "Opus at 12"]
+    assert list(table.units) == list(codec.UNITS) and all(row["clips"] == 2 for row in table.rows)
+    assert all(row["outside WER"] == 0.5 and row["outside WER, 95 %"] == (0.5, 0.5) for row in table.rows)
+    assert judge.heard == 2 * [RATE, *3 * [24_000], RATE, *3 * [24_000]]  # each once
+    recordings = rows.pop("recordings")
+    assert recordings.keys() == {"name", "clips", "outside WER", "outside WER, 95 %"}
+    assert all(row["PESQ-WB"] >= 1 and row["mel distance"] > 0 for row in rows.values())
+    assert all(row["speaker similarity"] == 1 for row in rows.values())
+    assert 0.2 < rows["tiny-codec, 2 codebooks"]["bit rate"] < 0.85  # 2 of 32 codes at 75 Hz are 0.75 before coding
+    latents = rows["tiny-latents, latents"]
+    assert latents["sample rate"] == 16 and "bit rate" not in latents
+
+
+def test_sounds_are_judged_by_their_spectra_alone(corpus, tmp_path, tiny_codec_bundle, judge):
+    hiss, rain = tmp_path / "data" / corpus, tmp_path / "data" / "rain"
+    shutil.copytree(hiss, rain)
+    clips = [json.loads(line) for line in (hiss / "manifest.jsonl").read_text().splitlines()]
+    for clip in clips:
+        del clip["speaker"], clip["language"]
+    (rain / "manifest.jsonl").write_text("\n".join(map(json.dumps, clips)) + "\n", encoding="utf-8")
+    table = score_codec(["tiny-codec"], ["rain"], str(tmp_path / "data"), limit=1)
+    assert list(table.units) == ["clips", "sample rate", "bit rate", "mel distance"] and not judge.heard
+    assert [row["name"] for row in table.rows][-1] == "Opus at 12" and len(table.rows) == 6
+    both = score_codec(["tiny-codec"], ["rain", corpus], str(tmp_path / "data"), limit=1)
+    assert [row["name"] for row in both.rows][5:8] == [
+        "rain: Opus at 12",
+        "hiss: recordings",
+        "hiss: tiny-codec, 1 codebook",
+    ]
+
+
+def test_only_residual_codes_are_judged_in_part():
+    scalar = registry.build("codec", "sq_codec", {"init_channel": 2, "downsample_factors": [2, 3]})
+    assert list(codec.versions(scalar, scalar.encode(torch.zeros(1, 1, 60)))) == ["32 codebooks"]
+
+
+def test_codecs_are_scored_on_changed_speech(corpus, tmp_path, tiny_codec_bundle):
+    pytest.importorskip("pesq")
+    pytest.importorskip("pystoi")
+    table = score_robustness(["tiny-codec"], [corpus], str(tmp_path / "data"), limit=1)
+    assert [row["name"] for row in table.rows] == [f"tiny-codec, {change}" for change in CHANGES]
+    recorded, quiet, clipped, noisy, silent = table.rows
+    assert quiet["level in"] == pytest.approx(-40, abs=0.01)
+    assert clipped["level in"] > recorded["level in"] and noisy["level in"] > recorded["level in"]
+    assert all(row["PESQ-WB"] >= 1 and row["mel distance"] > 0 for row in table.rows[:4])
+    assert silent["level in"] == -120 and silent.keys() == {"name", "clips", "level in", "level out"}
+
+
+def test_changed_speech_is_as_said():
+    wave = 0.1 * torch.randn(1, 10_000, generator=torch.Generator().manual_seed(0))
+    noise = noisy(wave) - wave
+    assert decibels(wave) - decibels(noise) == pytest.approx(10, abs=0.2)
+    assert clipped(wave).abs().max() == 1 and (clipped(wave).abs() == 1).float().mean() > 0.05
 
 
 def test_a_recogniser_is_scored_beside_the_outside_one(corpus, tmp_path, tiny_recognizer_bundle):
