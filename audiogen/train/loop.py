@@ -30,11 +30,12 @@ DYNAMICS_RATE = 1e-3  # peak learning rate of the `dynamics` of modules (Gu, Goe
 
 @dataclass
 class TrainConfig:
-    """How to train. Rates follow a linear warm-up, then a half cosine down to 2 % of `learning_rate` at `steps`."""
+    """How to train. Rates follow a linear warm-up, then a half cosine to `final_rate` of `learning_rate` at `steps`."""
 
     steps: int = 1000
     learning_rate: float = 1e-3
     warmup_steps: int = 200
+    final_rate: float = 0.02
     weight_decay: float = 0.01
     beta2: float = 0.98
     clip_norm: float = 1.0
@@ -137,15 +138,18 @@ def fit(
     stopped = _StopOnSigterm()
     with _progress() as progress:
         bar = progress.add_task("train", total=config.steps, completed=start, loss=float("nan"))
-        began, seen = time.perf_counter(), start
+        began, seen, worked = time.perf_counter(), start, 0.0
         for step, batch in zip(range(start + 1, config.steps + 1), batches(start), strict=False):
+            clock = time.process_time()
             figures = _update(fabric, objective, optimizers, batch, step, config)
             ema.update(step)
+            worked += time.process_time() - clock
             progress.update(bar, completed=step, loss=figures["loss"])
             if step % config.log_every == 0 or step == config.steps:
                 figures["steps_per_second"] = (step - seen) / (time.perf_counter() - began)
+                figures["cpu_seconds"] = worked
                 log.write(step, figures)
-                began, seen = time.perf_counter(), step
+                began, seen, worked = time.perf_counter(), step, 0.0
             if validate is not None and (step % config.valid_every == 0 or step == config.steps):
                 log.write(step, {f"valid/{name}": value for name, value in _averaged(validate, objective, ema).items()})
             if step % config.checkpoint_every == 0 or step == config.steps or stopped.requested:
@@ -159,11 +163,13 @@ def fit(
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
-    """The rate at `step` (from 1): linear warm-up, then a half cosine to 2 %."""
+    """The rate at `step` (from 1): linear warm-up, then a half cosine."""
     if step < config.warmup_steps:
         return config.learning_rate * step / config.warmup_steps
     done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    return config.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+    return config.learning_rate * (
+        config.final_rate + (1 - config.final_rate) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    )
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

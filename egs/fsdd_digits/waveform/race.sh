@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# SaShiMi of 2, 4 and 8 blocks, with Mamba's blocks, WaveNet and SampleRNN beside each other: ./race.sh [key=value …]
+# RECIPE=waveform_piano FOLDER=exp/race_piano ./race.sh has them at the piano.
+set -euo pipefail
+cd "$(dirname "$0")/../../.."
+recipe=${RECIPE:-waveform_digits} folder=${FOLDER:-exp/race_digits}
+steps=${STEPS:-300} seconds=${SECONDS_OF_CPU:-240}
+
+train() { # name, steps that take at least as long, and the model
+  local name=$1 count=$2
+  shift 2
+  # One folder of clips serves all.
+  if [ -d "$folder/sashimi-4/prepare" ] && [ ! -d "$folder/$name" ]; then
+    mkdir -p "$folder/$name"
+    cp -r "$folder/sashimi-4/prepare" "$folder/$name"
+  fi
+  python -m audiogen.recipes.run "recipe=$recipe" "exp_dir=$folder/$name" stop_stage=train data.batch_seconds=2 \
+    train.final_rate=1 train.warmup_steps=50 train.ema_decay=0.98 train.valid_every=100 train.threads=1 \
+    "train.steps=$count" "${@}"
+}
+
+train sashimi-4 500 model=sashimi_small "$@"
+train wavenet 400 model=wavenet_small "$@"
+train samplernn 400 model=samplernn_small "$@"
+train sashimi-2 800 model=sashimi_small model.config.layers=2 "$@"
+train sashimi-8 400 model=sashimi_small model.config.layers=8 "$@"
+train mamba-4 400 model=sashimi_small model.config.ssm=mamba model.config.state_size=16 "$@"
+python -m audiogen.recipes.waveform_race "$folder"/{sashimi-{2,4,8},mamba-4,wavenet,samplernn} \
+  --steps "$steps" --seconds "$seconds" --json "$folder/race.json"
