@@ -205,16 +205,16 @@ def _scratch(net, rows):
 
 @njit
 def _normalize(x, x0, dim, out, out0, shift, eps):
-    """Zero mean, then `shift`, and unit variance."""
-    summed = splat(0.0)
-    for i in range(0, dim, WIDTH):
-        summed = summed + load(x, x0 + i)
-    mean = splat(np.float32(total(summed) / dim))
-    squares = splat(0.0)
-    for i in range(0, dim, WIDTH):
-        centred = load(x, x0 + i) - mean
-        squares = fma(centred, centred, squares)
-    scale = splat(np.float32(1 / np.sqrt(total(squares) / dim + eps)))
+    """Zero mean, then `shift`, and unit variance; two sums at a time, as each has to wait for the one before."""
+    share, even, odd = np.float32(1 / dim), splat(0.0), splat(0.0)
+    for i in range(0, dim, 2 * WIDTH):
+        even, odd = even + load(x, x0 + i), odd + load(x, x0 + i + WIDTH)
+    mean = splat(total(even + odd) * share)
+    even = odd = splat(0.0)
+    for i in range(0, dim, 2 * WIDTH):
+        left, right = load(x, x0 + i) - mean, load(x, x0 + i + WIDTH) - mean
+        even, odd = fma(left, left, even), fma(right, right, odd)
+    scale = splat(np.float32(1) / np.sqrt(total(even + odd) * share + eps))
     mean = mean - splat(shift)
     for i in range(0, dim, WIDTH):
         store(out, out0 + i, (load(x, x0 + i) - mean) * scale)
