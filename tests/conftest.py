@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 
@@ -15,6 +16,8 @@ from audiogen.text.frontend import TextFrontend
 from audiogen.text.phones import INVENTORY
 from audiogen.text.tokenizer import CharTokenizer
 
+hypothesis.settings.register_profile("audiogen", deadline=None, derandomize=True, database=None, max_examples=25)
+hypothesis.settings.load_profile("audiogen")
 torch.set_num_threads(1)  # tiny models gain nothing from more, and tests share few cores
 
 DEFAULT_CODEC = "magnitude_rvq"

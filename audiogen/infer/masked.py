@@ -2,13 +2,14 @@
 
 Source: arXiv 2401.04577 §3.2, 3.5 and Figure 4, and the public code where the paper leaves something open. Chance comes
 from a seed a clip and falls on frames, so a clip is the same alone and in any batch. What gives the same codes with
-less work is done so: see `_outputs` and `_Stage`.
+less work is done so: see `_Stage`, and `audiogen.nn.draft`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from audiogen.errors import AudiogenError
@@ -17,6 +18,7 @@ from audiogen.models.code_lm import CodeLM
 from audiogen.models.magnet import Magnet
 from audiogen.models.musicgen import MusicGen
 from audiogen.nn.cross_transformer import Memory
+from audiogen.nn.draft import Draft, places_of
 from audiogen.nn.spans import SpanRule, cosine_schedule
 
 COLDEST = 0.01
@@ -59,6 +61,10 @@ class MaskedOptions:
     def steps_of(self, codebook: int) -> int:
         """Steps of a codebook."""
         return self.steps[min(codebook, len(self.steps) - 1)]
+
+    def guidance_of(self, schedule: Tensor) -> list[float]:
+        """How much guidance each step has, by the share that is masked before it."""
+        return (schedule * self.guidance + (1 - schedule) * self.last_guidance).tolist()
 
     def sampler(self, cooled: float) -> Sampler:
         """The sampler at a share `cooled` of the first temperature."""
@@ -131,6 +137,7 @@ class _Stage:
         self._table, self._head = self._network.codes[codebook], self._network.heads[codebook]
         others = [table for table in self._network.codes if table is not self._table]
         rows = [row for number, row in enumerate(self._shown.unbind(1)) if number != codebook]
+        self._draft = Draft(self._network.transformer, memory, model.reach(codebook))
         self._others = sum((table(row) for table, row in zip(others, rows, strict=True)), torch.zeros(()))
 
     def run(self, wanted: Tensor, noise: Tensor, options: MaskedOptions) -> Tensor:
@@ -138,29 +145,30 @@ class _Stage:
         rule = SpanRule(self._model.config.span, options.arrangement, options.scoring)
         steps, schedule = len(noise), cosine_schedule(len(noise))
         codes, masked, chances = self._shown[:, self._codebook], wanted, torch.zeros_like(noise[0])
+        guidance = options.guidance_of(schedule) if self._memory is not None else [1.0] * steps
         for step, share in enumerate(schedule):
             if step:
                 masked = rule.remask(chances, masked, wanted, share)
-            guidance = float(share * options.guidance + (1 - share) * options.last_guidance)
             sampler = options.sampler((steps - 1 - step) / steps)
-            codes, chances = self._say(codes, masked, noise[step], guidance, sampler)
+            codes, chances = self._say(codes, masked, noise[step], guidance[step:], sampler)
             if self._rescorer is not None and step < steps - 1:
                 chances = chances.lerp(self._second_opinion(codes), options.rescorer_weight)
         return codes
 
     def _say(
-        self, codes: Tensor, masked: Tensor, noise: Tensor, guidance: float, sampler: Sampler
+        self, codes: Tensor, masked: Tensor, noise: Tensor, guidance: Sequence[float], sampler: Sampler
     ) -> tuple[Tensor, Tensor]:
-        """Codes [B, T] with those `masked` said anew, and the probabilities [B, T] of these."""
-        special = self._network.special
-        places = (~masked).to(torch.uint8).argsort(dim=1, stable=True)[:, : int(masked.sum(1).max())]
-        outputs = self._outputs(codes.masked_fill(masked, special), places, guidance)
-        logits = self._head(outputs).flatten(0, 1).float()
-        said = sampler.pick(logits, noise.gather(1, places).flatten()).view_as(places)
-        chances = _probabilities(logits, sampler).gather(1, said.flatten()[:, None]).view_as(places)
-        real = masked.gather(1, places)
-        codes = codes.scatter(1, places, torch.where(real, said, codes.gather(1, places)))
-        return codes, torch.zeros_like(noise).scatter(1, places, chances * real)
+        """Codes [B, T] with those `masked` said anew, and the probabilities [B, T] of these.
+
+        `guidance` is that of this step and of those to come.
+        """
+        places = places_of(masked)
+        logits = self._head(self._outputs(codes.masked_fill(masked, self._network.special), masked, guidance))
+        logits = logits.flatten(0, 1).float()
+        said = sampler.pick(logits, F.pad(noise, (0, 1)).gather(1, places).flatten())
+        chances = _probabilities(logits, sampler).gather(1, said[:, None])
+        codes = F.pad(codes, (0, 1)).scatter(1, places, said.view_as(places))[:, :-1]
+        return codes, torch.zeros_like(F.pad(noise, (0, 1))).scatter(1, places, chances.view_as(places))[:, :-1]
 
     def _second_opinion(self, codes: Tensor) -> Tensor:
         """The rescorer's probabilities [B, T] of codes [B, T]."""
@@ -168,20 +176,18 @@ class _Stage:
         candidate[:, self._codebook] = codes
         return self._rescorer.probabilities(candidate, self._codebook)
 
-    def _outputs(self, shown: Tensor, places: Tensor, guidance: float) -> Tensor:
-        """The guided outputs [B, M, D] of the frames `places` [B, M].
+    def _outputs(self, shown: Tensor, masked: Tensor, guidance: Sequence[float]) -> Tensor:
+        """The guided outputs [B, M, D] of the frames `masked` [B, T].
 
-        Heads are linear, so guidance is done before them, in single precision at least. Without a caption there is
-        nothing to guide to.
+        Heads are linear, so guidance is done before them, in single precision at least. Once there is none any more,
+        nothing is said without the caption.
         """
-        guided = guidance != 1 and self._memory is not None
-        x = self._others + self._table(shown)
-        reach = self._model.reach(self._codebook)
-        outputs = self._network.transformer(x, self._memory, reach=reach, also_without=guided, wanted=places)
+        guided = any(strength != 1 for strength in guidance)
+        outputs = self._draft.revise(self._others + self._table(shown), masked, also_without=guided)
         if not guided:
             return outputs
         told, untold = outputs.to(torch.promote_types(outputs.dtype, torch.float32)).chunk(2)
-        return (untold + guidance * (told - untold)).to(outputs.dtype)
+        return (untold + guidance[0] * (told - untold)).to(outputs.dtype)
 
 
 def _probabilities(logits: Tensor, sampler: Sampler) -> Tensor:

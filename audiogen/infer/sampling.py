@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from audiogen.errors import AudiogenError
-
-FEW = 64  # nearly always so many codes reach `top_p`; sorting all takes several times as long
 
 
 @dataclass(frozen=True)
@@ -17,7 +16,7 @@ class Sampler:
     Attributes:
         temperature: Divides the logits; 0 always takes the best.
         top_p: Keeps the likeliest codes that together reach this probability.
-        top_k: Keeps this many codes; 0 keeps all.
+        top_k: Keeps this many codes; 0 keeps all. Codes as likely as the last one kept are kept too.
     """
 
     temperature: float = 1.0
@@ -36,21 +35,24 @@ class Sampler:
         """For each row of logits [B, V] the index whose share of the distribution uniforms [B] in [0, 1) fall into."""
         if self.temperature == 0:
             return logits.argmax(-1)
-        chances, order = self._chances(logits)
-        reached = torch.zeros_like(logits).scatter(-1, order, chances).cumsum(-1)
+        reached = self._chances(logits).cumsum(-1)
         drawn = torch.searchsorted(reached, (uniforms * reached[:, -1])[:, None], right=True)[:, 0]
         return drawn.minimum((reached < reached[:, -1:]).sum(-1))
 
-    def _chances(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """The chances [B, k] of the likeliest codes, not normalised after the cut, and their indices."""
-        size = logits.shape[-1]
-        few = self.top_k or (FEW if self.top_p < 1 else size)
-        chances, order = self._likeliest(logits, min(few, size))
-        if not self.top_k and few < size and chances.sum(-1).min() < self.top_p:
-            chances, order = self._likeliest(logits, size)
-        return chances.masked_fill(chances.cumsum(-1) - chances >= self.top_p, 0), order
+    def _chances(self, logits: Tensor) -> Tensor:
+        """The chances [B, V], zero outside of the cut and not normalised after it."""
+        chances = (logits / self.temperature).softmax(-1)
+        if not self.top_k and self.top_p == 1:
+            return chances
+        ranked = _descending(chances)[:, : self.top_k or None]
+        reached = ranked.cumsum(-1)
+        enough = self.top_p * reached[:, -1:] if self.top_k else self.top_p
+        count = (reached - ranked < enough).sum(-1, keepdim=True)
+        return chances.masked_fill(chances < ranked.gather(-1, count - 1), 0)
 
-    def _likeliest(self, logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """The chances [B, count] of the likeliest codes and their indices; among `top_k` codes there are no others."""
-        chances, order = (logits / self.temperature).softmax(-1).topk(count, dim=-1)
-        return chances / chances.sum(-1, keepdim=True) if self.top_k else chances, order
+
+def _descending(values: Tensor) -> Tensor:
+    """Each row of [B, V] in falling order; on a CPU by NumPy, which takes a tenth of torch's time."""
+    if values.device.type != "cpu":
+        return values.sort(-1, descending=True).values
+    return torch.from_numpy(np.sort(values.detach().numpy(), axis=-1)).flip(-1)

@@ -18,16 +18,21 @@ from torch import Tensor, nn
 from audiogen.errors import AudiogenError
 from audiogen.nn.state import State
 
-BAND = 32  # queries that share their keys where the reach is limited
+BAND = 16  # queries that share their keys where the reach is limited
 
 
 @dataclass
 class Memory(State):
-    """A text as every layer attends to it: `keys` and `values` [B, H, L, D / H], and which places count [B, L]."""
+    """A text as every layer attends to it: `keys` and `values` [B, H, L, E], and which places count [B, L].
+
+    E is D / H; or D if they are `folded` with the layer's matrices for queries and outputs, as (x Q) Kᵀ = x (Q Kᵀ): a
+    frame then attends to a short text with less work than these two matrices are.
+    """
 
     keys: list[Tensor]
     values: list[Tensor]
     mask: Tensor | None
+    folded: bool = False
 
 
 @dataclass
@@ -60,8 +65,14 @@ class CrossTransformer(nn.Module):
         """
         if mask is not None:
             mask = mask | ~mask.any(1, keepdim=True)
-        keys, values = zip(*(layer.text.remember(text) for layer in self.layers), strict=True)
-        return Memory([*keys], [*values], mask)
+        folded = self._is_worth_folding(text)
+        keys, values = zip(*(layer.text.remember(text, folded) for layer in self.layers), strict=True)
+        return Memory([*keys], [*values], mask, folded)
+
+    def _is_worth_folding(self, text: Tensor) -> bool:
+        """Whether keys and values folded with a layer's matrices are smaller than these, which must not be 8-bit."""
+        small = text.shape[0] * text.shape[1] * self.heads <= self.dim
+        return small and isinstance(self.layers[0].text.out, nn.Linear)
 
     def init_state(self, batch_size: int, capacity: int) -> Past:
         """Streams of at most `capacity` places that have seen nothing."""
@@ -71,13 +82,7 @@ class CrossTransformer(nn.Module):
         return Past(keys, values, 0)
 
     def forward(
-        self,
-        x: Tensor,
-        memory: Memory | None = None,
-        causal: bool = False,
-        reach: int | None = None,
-        also_without: bool = False,
-        wanted: Tensor | None = None,
+        self, x: Tensor, memory: Memory | None = None, causal: bool = False, reach: int | None = None
     ) -> Tensor:
         """Whole clips.
 
@@ -86,21 +91,13 @@ class CrossTransformer(nn.Module):
             memory: The text of each row.
             causal: Whether a frame sees none after it.
             reach: Frames to either side that a frame sees; None for all.
-            also_without: Whether to run every row a second time, without its text: what both have in common is done
-                once. The outputs without a text follow those with one, so they are 2 B rows.
-            wanted: The frames [B, M] whose outputs are needed, in clips that are not causal; all if None.
 
         Returns:
-            The outputs, [B, T, D] or as the last two arguments say.
+            The outputs [B, T, D].
         """
         x = x + positions(x.shape[1], self.dim, x)
         for number, layer in enumerate(self.layers):
-            chosen = wanted if number == len(self.layers) - 1 else None
-            x = layer.see(x, causal, reach, chosen)
-            if also_without and number == 0:
-                x = torch.cat([x, x])
-                wanted = None if wanted is None else torch.cat([wanted, wanted])
-            x = layer.read(x, memory, number)
+            x = layer.read(layer.see(x, causal, reach), memory, number)
         return self.norm(x)
 
     def step(self, x: Tensor, past: Past, memory: Memory | None = None) -> tuple[Tensor, Past]:
@@ -128,13 +125,9 @@ class Layer(nn.Module):
             if isinstance(module, nn.Linear):
                 init_truncated(module.weight, module.in_features, 1 / math.sqrt(2 * (number + 1)))
 
-    def see(self, x: Tensor, causal: bool, reach: int | None, wanted: Tensor | None) -> Tensor:
-        """x [B, T, D] after self-attention; only the frames `wanted` [B, M] of it if given."""
+    def see(self, x: Tensor, causal: bool, reach: int | None) -> Tensor:
+        """x [B, T, D] after self-attention."""
         queries, keys, values = self.attention.inputs_of(self.attention_norm(x))
-        if wanted is not None:
-            x, queries = pick(x, wanted), pick(queries.transpose(1, 2), wanted).transpose(1, 2)
-            near = None if reach is None else near_mask(wanted, keys.shape[2], reach)
-            return x + self.attention.join(F.scaled_dot_product_attention(queries, keys, values, attn_mask=near))
         if reach is None:
             seen = F.scaled_dot_product_attention(queries, keys, values, is_causal=causal)
         else:
@@ -157,7 +150,8 @@ class Layer(nn.Module):
         """x [B, T, D] after the text, which its first rows may have, and the feed-forward."""
         if memory is not None:
             told = len(memory.keys[number])
-            heard = self.text(self.text_norm(x[:told]), memory.keys[number], memory.values[number], memory.mask)
+            attend = self.text.attend_folded if memory.folded else self.text
+            heard = attend(self.text_norm(x[:told]), memory.keys[number], memory.values[number], memory.mask)
             x = x + heard if told == len(x) else torch.cat([x[:told] + heard, x[told:]])
         return x + self.reduce(F.gelu(self.expand(self.feedforward_norm(x))))
 
@@ -173,7 +167,11 @@ class SelfAttention(nn.Module):
 
     def inputs_of(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values [B, H, T, D / H] of x [B, T, D]."""
-        return self.inputs(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        return self.split(self.inputs(x))
+
+    def split(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values [B, H, T, D / H] that lie side by side in `inputs` [B, T, 3 D]."""
+        return inputs.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
 
     def join(self, heads: Tensor) -> Tensor:
         """What the heads saw [B, H, T, D / H] as [B, T, D]."""
@@ -190,9 +188,16 @@ class TextAttention(nn.Module):
         self.memory = nn.Linear(dim, 2 * dim, bias=False)
         self.out = nn.Linear(dim, dim, bias=False)
 
-    def remember(self, text: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values [B, H, L, D / H] of a text [B, L, D]."""
-        return self.memory(text).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+    def remember(self, text: Tensor, folded: bool = False) -> tuple[Tensor, Tensor]:
+        """Keys and values [B, H, L, D / H] of a text [B, L, D], or [B, H, L, D] folded."""
+        keys, values = self.memory(text).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        if not folded:
+            return keys, values
+        queries, out = (
+            self.queries.weight.unflatten(0, (self.heads, -1)),
+            self.out.weight.unflatten(1, (self.heads, -1)),
+        )
+        return torch.einsum("bhle,hed->bhld", keys, queries), torch.einsum("bhle,dhe->bhld", values, out)
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
         """What x [B, T, D] makes of the text."""
@@ -200,6 +205,14 @@ class TextAttention(nn.Module):
         mask = None if mask is None else mask[:, None, None]
         heard = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
         return self.out(heard.transpose(1, 2).flatten(2))
+
+    def attend_folded(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        """The same with keys and values that are folded."""
+        scale = math.sqrt(self.heads / x.shape[2])
+        scores = scale * (x @ keys.flatten(1, 2).transpose(1, 2)).unflatten(2, (self.heads, -1))
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, None, None], float("-inf"))
+        return scores.softmax(-1).flatten(2) @ values.flatten(1, 2)
 
 
 def banded_attention(queries: Tensor, keys: Tensor, values: Tensor, reach: int) -> Tensor:
@@ -210,14 +223,14 @@ def banded_attention(queries: Tensor, keys: Tensor, values: Tensor, reach: int) 
     batch, heads, frames, width = queries.shape
     blocks = -(-frames // BAND)
     spare = blocks * BAND - frames
-    queries = F.pad(queries, (0, 0, 0, spare)).view(batch, heads * blocks, BAND, width)
+    queries = F.pad(queries, (0, 0, 0, spare)).unflatten(2, (blocks, BAND)).transpose(1, 2).flatten(0, 1)
     keys, values = (
-        F.pad(x, (0, 0, reach, reach + spare)).unfold(2, BAND + 2 * reach, BAND).transpose(3, 4).flatten(1, 2)
+        F.pad(x, (0, 0, reach, reach + spare)).unfold(2, BAND + 2 * reach, BAND).permute(0, 2, 1, 4, 3).flatten(0, 1)
         for x in (keys, values)
     )
-    mask = _band_mask(blocks, frames, reach).to(queries.device).repeat(heads, 1, 1)
+    mask = _band_mask(blocks, frames, reach).to(queries.device).repeat(batch, 1, 1)[:, None]
     seen = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
-    return seen.view(batch, heads, -1, width)[:, :, :frames]
+    return seen.view(batch, blocks, heads, BAND, width).transpose(1, 2).flatten(2, 3)[:, :, :frames]
 
 
 def _band_mask(blocks: int, frames: int, reach: int) -> Tensor:
@@ -230,12 +243,6 @@ def _band_mask(blocks: int, frames: int, reach: int) -> Tensor:
     return ((key - query).abs() <= reach) & (frame >= 0) & (frame < frames) | (key == query)
 
 
-def near_mask(queries: Tensor, size: int, reach: int) -> Tensor:
-    """Which of `size` frames are at most `reach` from each of queries [B, M]: bool [B, 1, M, size]."""
-    frames = torch.arange(size, device=queries.device)
-    return ((queries[:, :, None] - frames).abs() <= reach)[:, None]
-
-
 def positions(size: int, dim: int, like: Tensor, start: int = 0) -> Tensor:
     """Sinusoids [T, D] of the places from `start` on, cosines first, of frequencies from 1 down to 1 / 10,000."""
     half = dim // 2
@@ -246,8 +253,7 @@ def positions(size: int, dim: int, like: Tensor, start: int = 0) -> Tensor:
 
 def pick(x: Tensor, places: Tensor) -> Tensor:
     """The elements `places` [B, M] of each row of x [B, T, …]."""
-    index = places.view(*places.shape, *[1] * (x.dim() - 2))
-    return x.gather(1, index.expand(-1, -1, *x.shape[2:]))
+    return x[torch.arange(len(x), device=x.device)[:, None], places]
 
 
 def init_truncated(weight: Tensor, fan_in: int, scale: float = 1.0) -> None:

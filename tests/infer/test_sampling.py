@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from audiogen.errors import AudiogenError
-from audiogen.infer.sampling import FEW, Sampler
+from audiogen.infer.sampling import Sampler
 
 LOGITS = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().expand(4000, -1)
 
@@ -49,14 +49,13 @@ def test_evenly_spread_uniforms_pick_in_proportion(options):
 
 
 @pytest.mark.parametrize("sharpness", [0.1, 5.0])
-def test_few_codes_are_sorted_where_they_suffice_and_all_where_not(sharpness):
+def test_draws_are_those_from_a_whole_sort(sharpness):
     logits = sharpness * torch.randn(50, 1000, generator=torch.Generator().manual_seed(0))
     uniforms = torch.rand(50, generator=torch.Generator().manual_seed(1))
     chances = logits.softmax(-1)
     ranked = chances.sort(-1, descending=True)
     kept = ranked.values.cumsum(-1) - ranked.values < 0.8
     allowed = torch.zeros(50, 1000, dtype=torch.bool).scatter(1, ranked.indices, kept)
-    assert bool(kept.sum(-1).max() > FEW) == (sharpness < 1)
     reached = (chances * allowed).cumsum(-1)
     expected = (reached <= (uniforms * reached[:, -1])[:, None]).sum(-1)
     assert torch.equal(Sampler(top_p=0.8).pick(logits, uniforms), expected)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from audiogen.errors import AudiogenError
-from audiogen.nn.cross_transformer import CrossTransformer, banded_attention, near_mask, pick
+from audiogen.nn.cross_transformer import CrossTransformer, banded_attention
 
 LAYERS = 3
 
@@ -45,7 +45,7 @@ def test_causal_clips_see_nothing_later(network: CrossTransformer) -> None:
 @pytest.mark.parametrize("frames", [1, 5, 32, 33, 75])
 def test_banded_attention_is_masked_attention(frames: int) -> None:
     queries, keys, values = torch.randn(3, 2, 4, frames, 8)
-    mask = near_mask(torch.arange(frames).expand(2, -1), frames, 5)
+    mask = (torch.arange(frames)[:, None] - torch.arange(frames)).abs() <= 5
     expected = torch.nn.functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
     torch.testing.assert_close(banded_attention(queries, keys, values, 5), expected)
 
@@ -56,20 +56,14 @@ def test_banded_attention_trains_at_the_edges() -> None:
     assert bool(inputs.grad.isfinite().all())
 
 
-@pytest.mark.parametrize("reach", [None, 5])
-def test_wanted_frames_are_those_of_the_whole(network: CrossTransformer, text, reach: int | None) -> None:
-    x, memory = torch.randn(2, 40, 32), network.remember(*text)
-    wanted = torch.tensor([[0, 7, 39], [3, 4, 20]])
-    whole = pick(network(x, memory, reach=reach), wanted)
-    torch.testing.assert_close(network(x, memory, reach=reach, wanted=wanted), whole)
-
-
-@pytest.mark.parametrize("reach", [None, 5])
-def test_both_ways_at_once_are_each_alone(network: CrossTransformer, text, reach: int | None) -> None:
-    x, memory = torch.randn(2, 40, 32), network.remember(*text)
-    both = network(x, memory, reach=reach, also_without=True, wanted=torch.tensor([[1, 2], [3, 39]]))
-    apart = torch.cat([network(x, memory, reach=reach), network(x, reach=reach)])
-    torch.testing.assert_close(both, pick(apart, torch.tensor([[1, 2], [3, 39]] * 2)))
+def test_a_short_text_is_folded_and_says_the_same(network: CrossTransformer, text, monkeypatch) -> None:
+    x, folded = torch.randn(2, 40, 32), network.remember(*text)
+    monkeypatch.setattr(network, "_is_worth_folding", lambda text: False)
+    plain = network.remember(*text)
+    assert folded.folded and not plain.folded
+    torch.testing.assert_close(network(x, folded), network(x, plain))
+    monkeypatch.undo()
+    assert not network.remember(torch.randn(2, 5, 32)).folded
 
 
 def test_no_text_is_a_text_of_zeros(network: CrossTransformer) -> None:
