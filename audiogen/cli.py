@@ -240,6 +240,7 @@ def _add_generate_audio(kinds: Any) -> None:
 audiogen generate audio "a slow waltz in D minor" --model exp/text_to_music/train/bundle --out waltz.wav
 audiogen generate audio "a dog barking" --model my-sounds --seconds 3 --steps 10 5
 audiogen generate audio "a lively tune" --model my-music --prompt start.wav --seconds 20 --out more.flac
+audiogen generate audio "a drum roll" --model my-magnet --prompt verse.wav --until chorus.wav --seconds 9
 audiogen generate audio "a calm piece" --model my-magnet --rescorer my-musicgen
 audiogen generate audio "rain" --model my-music --stream | aplay -t raw -f S16_LE -r 24000
 """,
@@ -251,6 +252,7 @@ audiogen generate audio "rain" --model my-music --stream | aplay -t raw -f S16_L
     parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="its length (default: 10)")
     parser.add_argument("--out", metavar="FILE", help="a .wav, .flac or .ogg file (default: generated.wav)")
     parser.add_argument("--prompt", metavar="FILE", help="go on from this recording, which counts as part of the sound")
+    parser.add_argument("--until", metavar="FILE", help="MAGNeT: lead to this recording, which counts as part of it too")
     parser.add_argument(
         "--steps", type=int, nargs="+", metavar="N", help="MAGNeT: steps of each codebook; fewer is faster"
     )
@@ -414,6 +416,7 @@ AUDIOGEN_AUTH=anna:secret audiogen serve --host 0.0.0.0
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on; only this machine by default")
     parser.add_argument("--port", type=int, default=7860, help="the port (default: %(default)s)")
     parser.add_argument("--waveform", metavar="NAME", help="a waveform model, for a tab that generates sound")
+    parser.add_argument("--sound", metavar="NAME", help="a model of sound from captions, for a tab that makes them")
     _add_pair(parser)
 
 

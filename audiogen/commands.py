@@ -145,7 +145,8 @@ def serve(options: argparse.Namespace) -> None:
     from audiogen.serve.app import serve as serve_page
 
     generator = None if options.waveform is None else api.load(options.waveform, "waveform")
-    serve_page(*_pair(options), generator, options.host, options.port, os.environ.get("AUDIOGEN_AUTH"))
+    sound = None if options.sound is None else api.load(options.sound, "sound")
+    serve_page(*_pair(options), generator, sound, options.host, options.port, os.environ.get("AUDIOGEN_AUTH"))
 
 
 def run(options: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from audiogen import api, audio
 from audiogen.commands import sound_rows
 from audiogen.errors import AudiogenError
 from audiogen.files import check_writable, write_json
+from audiogen.infer.sound import SoundGenerator
 from audiogen.infer.waveform import WaveformGenerator
 
 
@@ -25,10 +26,8 @@ def generate_audio(options: argparse.Namespace) -> None:
         generator.take_along(api.load(options.rescorer, "sound"))
     if options.int8:
         generator.to_int8()
-    drawing = generator.options.changed(options.steps, options.guidance)
-    prompt = _prompt(options, generator.sample_rate)
     begun, first, chunks = time.perf_counter(), None, []
-    for chunk in generator.stream(options.caption, options.seconds, drawing, options.seed, prompt):
+    for chunk in _sound(generator, options):
         first = first or time.perf_counter() - begun
         chunks.append(chunk)
         if options.stream:
@@ -42,6 +41,20 @@ def generate_audio(options: argparse.Namespace) -> None:
         write_json(options.json, {"rows": sound_rows("sound", seconds, taken, first)})
 
 
+def _sound(generator: SoundGenerator, options: argparse.Namespace) -> Iterator[Tensor]:
+    """Pieces [C, n] of the sound; what leads to another recording comes whole."""
+    drawing, rate = generator.options.changed(options.steps, options.guidance), generator.sample_rate
+    prompt = _recording(options.prompt, rate)
+    if options.until is None:
+        yield from generator.stream(options.caption, options.seconds, drawing, options.seed, prompt)
+        return
+    until = _recording(options.until, rate)
+    given = sum(wave.shape[-1] for wave in (prompt, until) if wave is not None) / rate
+    if options.seconds <= given:
+        raise AudiogenError(f"--prompt and --until last {given:.2f} s together; ask for more --seconds than that")
+    yield generator.infill(options.caption, prompt, options.seconds - given, until, drawing, options.seed)
+
+
 def generate_waveform(options: argparse.Namespace) -> None:
     """Make sounds sample by sample, into files, or one to standard output as it is made."""
     if options.stream and (options.count != 1 or options.reject or options.out):
@@ -49,7 +62,7 @@ def generate_waveform(options: argparse.Namespace) -> None:
     out = None if options.stream else Path(options.out or "generated.wav")
     _check(options, out)
     generator = api.load(options.model, "waveform")
-    prompt = _prompt(options, generator.sample_rate)
+    prompt = _recording(options.prompt, generator.sample_rate)
     begun, first, clips = time.perf_counter(), None, []
     for clip in _waveforms(generator, options, prompt):
         first = first or time.perf_counter() - begun
@@ -93,9 +106,9 @@ def _check(options: argparse.Namespace, out: str | Path | None) -> None:
         check_writable(options.json)
 
 
-def _prompt(options: argparse.Namespace, sample_rate: int) -> Tensor | None:
-    """The recording to go on from."""
-    return None if options.prompt is None else audio.read(options.prompt, sample_rate)
+def _recording(path: str | None, sample_rate: int) -> Tensor | None:
+    """A recording [1, N] to go on from or to lead to, if there is one."""
+    return None if path is None else audio.read(path, sample_rate)
 
 
 def _play(chunk: Tensor, sample_rate: int) -> None:

@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 
 from audiogen.errors import AudiogenError
 from audiogen.serve.gate import Gate, check_host
-from audiogen.serve.generating import WaveformMaker
+from audiogen.serve.generating import CaptionMaker, WaveformMaker
 from audiogen.serve.listening import ListenEndpoint
 from audiogen.serve.page import mount_page
 from audiogen.serve.sending import SoundEndpoint
@@ -23,6 +23,7 @@ from audiogen.serve.speaking import SpeechMaker
 
 if TYPE_CHECKING:
     from audiogen.infer.listen import Listener
+    from audiogen.infer.sound import SoundGenerator
     from audiogen.infer.speak import Speaker
     from audiogen.infer.waveform import WaveformGenerator
 
@@ -36,6 +37,7 @@ def build_app(
     speaker: "Speaker",
     listener: "Listener",
     generator: "WaveformGenerator | None" = None,
+    sound: "SoundGenerator | None" = None,
     limits: Limits | None = None,
     password: str | None = None,
 ) -> Gate:
@@ -44,7 +46,8 @@ def build_app(
     Args:
         speaker: Who speaks.
         listener: Who listens.
-        generator: What makes other sound, if anything does.
+        generator: What makes sound sample by sample, if anything does.
+        sound: What makes sound from captions, if anything does.
         limits: Sizes, times and numbers.
         password: `user:password` that every request must carry, or None.
     """
@@ -57,10 +60,13 @@ def build_app(
         Mount("/static/audiogen", StaticFiles(directory=STATIC)),
     ]
     if generator is not None:
-        sound = SoundEndpoint(WaveformMaker(generator, limits), generator.sample_rate, speaking, limits)
-        routes.append(Route("/api/generate", sound, methods=["POST"]))
+        made = SoundEndpoint(WaveformMaker(generator, limits), generator.sample_rate, speaking, limits)
+        routes.append(Route("/api/generate", made, methods=["POST"]))
+    if sound is not None:
+        made = SoundEndpoint(CaptionMaker(sound, limits), sound.sample_rate, speaking, limits)
+        routes.append(Route("/api/sound", made, methods=["POST"]))
     app = FastAPI(title="audiogen", routes=routes, docs_url=None, redoc_url=None, openapi_url=None)
-    mount_page(app, speaker.voices, generator and generator.labels, limits)
+    mount_page(app, speaker.voices, generator and generator.labels, sound is not None, limits)
     return Gate(app, password)
 
 
@@ -68,6 +74,7 @@ def serve(
     speaker: "Speaker",
     listener: "Listener",
     generator: "WaveformGenerator | None",
+    sound: "SoundGenerator | None",
     host: str,
     port: int,
     password: str | None = None,
@@ -85,7 +92,7 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="audiogen-") as folder, chdir(folder):
         os.environ["GRADIO_TEMP_DIR"] = folder
         config = uvicorn.Config(
-            build_app(speaker, listener, generator, password=password),
+            build_app(speaker, listener, generator, sound, password=password),
             log_level="warning",
             ws_max_size=LARGEST_MESSAGE,
             limit_concurrency=CONNECTIONS,

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from audiogen.serve.sessions import Limits
 
 EXAMPLE = "Good evening. The train to the coast leaves in ten minutes, from platform two."
+CAPTION = "a slow waltz in D minor"
 HEAD = '<script type="module" src="/static/audiogen/page.js"></script>'
 THEME = gradio.themes.Soft(
     primary_hue="indigo",
@@ -38,9 +39,9 @@ PLAYER = """
 """
 
 MADE = """
-<div class="ag-card" id="ag-made">
+<div class="ag-card" id="{id}">
   <canvas height="96" aria-label="Waveform of the sound"></canvas>
-  <p class="ag-status" role="status">Each sound is another, made sample by sample.</p>
+  <p class="ag-status" role="status">{status}</p>
   <div class="ag-kept" hidden>
     <audio controls></audio>
     <a class="ag-button" download="generated.wav">Save</a>
@@ -68,18 +69,21 @@ HEARING = """
 """
 
 
-def mount_page(app: FastAPI, voices: Sequence[str], classes: Sequence[str] | None, limits: Limits) -> None:
+def mount_page(
+    app: FastAPI, voices: Sequence[str], classes: Sequence[str] | None, captions: bool, limits: Limits
+) -> None:
     """Put the page at the root of `app`, after every other route.
 
     Args:
         app: The application.
         voices: Names to speak as.
-        classes: Sounds to ask for, perhaps none; None if nothing makes sounds.
+        classes: Sounds to ask for, perhaps none; None if nothing makes sounds sample by sample.
+        captions: Whether anything makes sounds from captions.
         limits: Sizes and times.
     """
     gradio.mount_gradio_app(
         app,
-        _blocks(voices, classes, limits),
+        _blocks(voices, classes, captions, limits),
         path="/",
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         footer_links=[],
@@ -94,7 +98,9 @@ def mount_page(app: FastAPI, voices: Sequence[str], classes: Sequence[str] | Non
     )
 
 
-def _blocks(voices: Sequence[str], classes: Sequence[str] | None, limits: Limits) -> gradio.Blocks:
+def _blocks(
+    voices: Sequence[str], classes: Sequence[str] | None, captions: bool, limits: Limits
+) -> gradio.Blocks:
     with gradio.Blocks(title="audiogen", analytics_enabled=False, delete_cache=(600, 1800)) as blocks:
         gradio.Markdown(INTRODUCTION)
         with gradio.Tab("Speak"):
@@ -104,6 +110,9 @@ def _blocks(voices: Sequence[str], classes: Sequence[str] | None, limits: Limits
         if classes is not None:
             with gradio.Tab("Generate"):
                 _generate_tab(classes)
+        if captions:
+            with gradio.Tab("Sound"):
+                _sound_tab(limits)
     return blocks.queue(api_open=False, max_size=1)
 
 
@@ -134,8 +143,21 @@ def _generate_tab(classes: Sequence[str]) -> None:
     with gradio.Row():
         generate = gradio.Button("Generate", variant="primary", elem_id="ag-generate")
         stop = gradio.Button("Stop")
-    _html(MADE)
+    _html(MADE.format(id="ag-made", status="Each sound is another, made sample by sample."))
     generate.click(None, [label, temperature], None, js="(...asked) => { window.audiogen.generate(...asked); }")
+    stop.click(None, js="() => { window.audiogen.stop(); }")
+
+
+def _sound_tab(limits: Limits) -> None:
+    caption = gradio.Textbox(
+        CAPTION, label="What is to be heard", max_length=limits.text_characters, elem_id="ag-caption"
+    )
+    seconds = gradio.Slider(1, limits.generate_seconds, min(5, limits.generate_seconds), step=0.5, label="Seconds")
+    with gradio.Row():
+        make = gradio.Button("Make it", variant="primary", elem_id="ag-make")
+        stop = gradio.Button("Stop")
+    _html(MADE.format(id="ag-sound", status="The same words make another sound each time."))
+    make.click(None, [caption, seconds], None, js="(...asked) => { window.audiogen.sound(...asked); }")
     stop.click(None, js="() => { window.audiogen.stop(); }")
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from audiogen.errors import AudiogenError
-from audiogen.infer.sampling import Sampler
+from audiogen.infer.sampling import Sampler, check_guidance
 from audiogen.models.code_lm import CodeLM
 from audiogen.models.magnet import Magnet
 from audiogen.models.musicgen import MusicGen
@@ -33,6 +33,7 @@ class CausalOptions:
     guidance: float = 3.0
 
     def __post_init__(self) -> None:
+        check_guidance(self.guidance)
         self.sampler()
 
     def sampler(self) -> Sampler:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from audiogen.errors import AudiogenError
-from audiogen.infer.sampling import Sampler
+from audiogen.infer.sampling import Sampler, check_guidance
 from audiogen.models.code_lm import CodeLM
 from audiogen.models.magnet import Magnet
 from audiogen.models.musicgen import MusicGen
@@ -53,6 +53,8 @@ class MaskedOptions:
     def __post_init__(self) -> None:
         if not self.steps or min(self.steps) < 1:
             raise AudiogenError(f"steps are {list(self.steps)}; each codebook needs at least 1")
+        check_guidance(self.guidance)
+        check_guidance(self.last_guidance)
         if not 0 <= self.rescorer_weight <= 1:
             raise AudiogenError(f"rescorer_weight is {self.rescorer_weight}; it must be between 0 and 1")
         Sampler(self.temperature, self.top_p, self.top_k)

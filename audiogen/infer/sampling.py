@@ -8,6 +8,7 @@ from torch import Tensor
 
 from audiogen.errors import AudiogenError
 
+LARGEST_GUIDANCE = 100.0
 
 @dataclass(frozen=True)
 class Sampler:
@@ -49,6 +50,16 @@ class Sampler:
         enough = self.top_p * reached[:, -1:] if self.top_k else self.top_p
         count = (reached - ranked < enough).sum(-1, keepdim=True)
         return chances.masked_fill(chances < ranked.gather(-1, count - 1), 0)
+
+
+def check_guidance(guidance: float) -> None:
+    """Refuse a strength of guidance that is out of range.
+
+    Raises:
+        AudiogenError: If it is not between 0 and `LARGEST_GUIDANCE`.
+    """
+    if not 0 <= guidance <= LARGEST_GUIDANCE:
+        raise AudiogenError(f"guidance is {guidance:g}; it must be between 0 and {LARGEST_GUIDANCE:g}, and 1 is none")
 
 
 def _descending(values: Tensor) -> Tensor:

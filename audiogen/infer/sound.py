@@ -143,7 +143,7 @@ class SoundGenerator:
     def infill(
         self,
         caption: str,
-        before: Tensor,
+        before: Tensor | None,
         seconds: float,
         after: Tensor,
         options: SoundOptions | None = None,
@@ -153,31 +153,36 @@ class SoundGenerator:
 
         Args:
             caption: What is to be heard.
-            before: A recording [1, N] at the model's rate.
+            before: A recording [1, N] at the model's rate; None if the sound is to begin by itself.
             seconds: Length of what comes between.
             after: A recording [1, M] at the model's rate.
             options: How.
             seed: Another number, another sound.
 
         Returns:
-            All three together, wave [C, n].
+            All three together, wave [C, n]; the recordings as the codec renders them.
 
         Raises:
             AudiogenError: If the model is no MAGNeT, or if it is longer than the clips the model was trained on.
         """
         if not isinstance(self.model, Magnet):
-            raise AudiogenError("only a MAGNeT fills in between two recordings; this is a MusicGen")
+            raise AudiogenError("only a MAGNeT leads from one recording to another; this is a MusicGen")
         left, right = (self._prompt_codes(wave, 1) for wave in (before, after))
         between = left.new_zeros(*left.shape[:2], self._frames(seconds))
         codes = torch.cat([left, between, right], 2)
         if codes.shape[2] > self.model.config.window:
             longest = float(self.model.config.window / self.spec.frame_rate)
-            raise AudiogenError(f"before, between and after are longer than {longest:g} s together, as far as it sees")
+            raise AudiogenError(
+                f"what is given and what is to be made between are longer than {longest:g} s together, as far as this"
+                " model sees at once"
+            )
         given = torch.ones(1, codes.shape[2], dtype=torch.bool)
         given[:, left.shape[2] : left.shape[2] + between.shape[2]] = False
         request = self._request([caption], options)
         drawing = request.options.masked
-        return self._decode(fill_in(self.model, request.memory, codes, given, drawing, [seed], request.rescorer))[0]
+        filled = fill_in(self.model, request.memory, codes, given, drawing, [seed], request.rescorer)
+        end = (left.shape[2] + between.shape[2]) * self.spec.hop_length + after.shape[-1]
+        return self._decode(filled)[0, :, :end]
 
     def _pieces(
         self, request: "_Request", frames: int, seeds: list[int], known: Tensor, chunk: int
@@ -185,7 +190,8 @@ class SoundGenerator:
         """The codes after `known`, up to `frames` frames: window by window, a MusicGen's in chunks if asked for."""
         missing, window = frames - known.shape[2], self.model.config.window
         if missing < 1:
-            raise AudiogenError(f"the prompt has {known.shape[2]} frames of {frames}; ask for more seconds than it has")
+            has, asked = (float(count / self.spec.frame_rate) for count in (known.shape[2], frames))
+            raise AudiogenError(f"the prompt lasts {has:.2f} s of the {asked:.2f} s; ask for more seconds than it has")
         longest = max(1, int(KEPT * window))
         kept = known[:, :, max(0, known.shape[2] - longest) :]
         while missing:

@@ -87,22 +87,25 @@ def seconds(function: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def median_seconds(function: Callable[[], Any], repeats: int = 5) -> float:
+def median_seconds(function: Callable[[], Any], repeats: int = 5, warm_ups: int = WARM_UPS) -> float:
     """Median seconds of a call, after warming up."""
-    _warm_up(function)
+    _warm_up(function, warm_ups)
     return float(np.median([seconds(function) for _ in range(repeats)]))
 
 
-def compare(first: Callable[[], Any], second: Callable[[], Any], pairs: int = PAIRS) -> PairedRatio:
+def compare(
+    first: Callable[[], Any], second: Callable[[], Any], pairs: int = PAIRS, warm_ups: int = WARM_UPS
+) -> PairedRatio:
     """Time two functions in alternation, each pair in the other order than the last.
 
     Args:
         first: The contestant whose time is the denominator.
         second: The other one.
         pairs: Measurements of each.
+        warm_ups: Calls of each before that; none for what takes so long that they matter little.
     """
-    _warm_up(first)
-    _warm_up(second)
+    _warm_up(first, warm_ups)
+    _warm_up(second, warm_ups)
     times = []
     for pair in range(pairs):
         if pair % 2:
@@ -154,6 +157,6 @@ def machine(threads: int) -> str:
     return f"torch {found['torch']} with {threads} thread(s) on {where}."
 
 
-def _warm_up(function: Callable[[], Any]) -> None:
-    for _ in range(WARM_UPS):
+def _warm_up(function: Callable[[], Any], calls: int) -> None:
+    for _ in range(calls):
         function()

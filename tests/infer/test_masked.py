@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from audiogen.bench.sound import plain_fill_in
+from audiogen.bench.masked import SHORTCUTS, plain_fill_in
 from audiogen.errors import AudiogenError
 from audiogen.infer.masked import MaskedOptions, Rescorer, fill_in
 from audiogen.models.code_lm import CodeLMConfig
@@ -60,7 +60,11 @@ def fill(model: Magnet, options: MaskedOptions, rows=slice(None), codes=None, gi
 
 @pytest.mark.parametrize("options", [MaskedOptions(steps=(6, 3)), MaskedOptions(steps=(5, 2), scoring="prod")], ids=str)
 def test_codes_are_those_of_the_plain_algorithm(model: Magnet, options: MaskedOptions) -> None:
-    assert torch.equal(fill(model, options), plain_fill_in(model, *text(), FRAMES, options, SEEDS))
+    ours = fill(model, options)
+    assert torch.equal(ours, plain_fill_in(model, *text(), FRAMES, options, SEEDS))
+    for shortcuts in SHORTCUTS.values():
+        alone = plain_fill_in(model, *(x[:1] for x in text()), FRAMES, options, SEEDS[:1], shortcuts)
+        assert torch.equal(ours[:1], alone)
 
 
 @pytest.mark.parametrize("changes", CHOICES, ids=str)

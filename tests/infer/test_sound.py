@@ -83,6 +83,13 @@ def test_what_lies_between_is_filled_in(magnet: SoundGenerator) -> None:
     assert not torch.allclose(made, other)
 
 
+def test_an_end_is_led_to(magnet: SoundGenerator) -> None:
+    after = 0.1 * torch.randn(1, 3300)
+    made = magnet.infill("rain", None, 0.2, after, OPTIONS)
+    assert made.shape == (1, 4800 + 3300)
+    torch.testing.assert_close(made[:, -2000:], magnet.infill("rain", None, 0.2, after, OPTIONS, seed=1)[:, -2000:])
+
+
 def test_a_companion_rescores_and_begins(codec, musicgen: SoundGenerator) -> None:
     alone, led = generator(codec, "magnet"), generator(codec, "magnet")
     led.take_along(musicgen)
@@ -130,7 +137,7 @@ def test_what_does_not_go_together_is_told(codec, magnet: SoundGenerator, musicg
     sound = torch.zeros(1, 4800)
     with pytest.raises(AudiogenError, match="ask for more seconds"):
         magnet.generate("rain", 0.1, prompt=sound)
-    with pytest.raises(AudiogenError, match="only a MAGNeT fills in"):
+    with pytest.raises(AudiogenError, match="only a MAGNeT leads"):
         musicgen.infill("rain", sound, 0.1, sound)
     with pytest.raises(AudiogenError, match=r"longer than 0\.6 s"):
         magnet.infill("rain", sound, 0.4, sound)
