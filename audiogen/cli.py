@@ -252,7 +252,9 @@ audiogen generate audio "rain" --model my-music --stream | aplay -t raw -f S16_L
     parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="its length (default: 10)")
     parser.add_argument("--out", metavar="FILE", help="a .wav, .flac or .ogg file (default: generated.wav)")
     parser.add_argument("--prompt", metavar="FILE", help="go on from this recording, which counts as part of the sound")
-    parser.add_argument("--until", metavar="FILE", help="MAGNeT: lead to this recording, which counts as part of it too")
+    parser.add_argument(
+        "--until", metavar="FILE", help="MAGNeT: lead to this recording, which counts as part of it too"
+    )
     parser.add_argument(
         "--steps", type=int, nargs="+", metavar="N", help="MAGNeT: steps of each codebook; fewer is faster"
     )

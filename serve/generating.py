@@ -1,7 +1,7 @@
 """Generated sound on request: of a waveform model at `POST /api/generate`, from a caption at `POST /api/sound`.
 
-The body is a JSON object that may hold `seconds` and `seed`, and `label` (a class, for a waveform model that has any) and
-`temperature`; or `caption`, which must be there, and `guidance`.
+The body is a JSON object that may hold `seconds` and `seed`; the first's also `label` (a class, for a model that has
+any) and `temperature`, the second's `guidance` and, as it must, `caption`.
 """
 
 import json

@@ -98,9 +98,7 @@ def mount_page(
     )
 
 
-def _blocks(
-    voices: Sequence[str], classes: Sequence[str] | None, captions: bool, limits: Limits
-) -> gradio.Blocks:
+def _blocks(voices: Sequence[str], classes: Sequence[str] | None, captions: bool, limits: Limits) -> gradio.Blocks:
     with gradio.Blocks(title="audiogen", analytics_enabled=False, delete_cache=(600, 1800)) as blocks:
         gradio.Markdown(INTRODUCTION)
         with gradio.Tab("Speak"):

@@ -1,5 +1,6 @@
 """Tiny bundles with random weights, so that commands and the page are tested on the real classes in seconds."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ TINY_RECOGNIZER = {
     "lookaheads": [1],
 }
 TINY_WAVEFORM = {"dim": 16, "layers": 1, "state_size": 8, "classes": 2}
+TINY_SOUND = {"network": {"dim": 32, "heads": 2, "layers": 1, "text_size": 64, "text_layers": 1}, "window": 45}
 TINY_VOICE = {
     "num_phones": len(INVENTORY),
     "dim": 16,
@@ -56,7 +58,7 @@ TINY_VOICE = {
 
 @pytest.fixture(scope="session")
 def tiny_bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `tiny-codec`, `tiny-voice`, `tiny-recognizer` and `tiny-waveform`, to read only."""
+    """A folder with `tiny-codec`, `tiny-voice`, `tiny-recognizer`, `tiny-waveform`, `tiny-magnet`, `tiny-musicgen`."""
     folder = tmp_path_factory.mktemp("tiny")
     torch.manual_seed(0)
     _save(folder / "tiny-codec", "codec", DEFAULT_CODEC, TINY_CODEC)
@@ -67,6 +69,8 @@ def tiny_bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = registry.build("codec", "pcm", pcm).spec.to_dict()
     sounds = {"pcm": pcm, "labels": ["zero", "one"], "tail_seconds": 0}
     _save(folder / "tiny-waveform", "waveform", "sashimi", {"codec": spec, **TINY_WAVEFORM}, assets=sounds)
+    for name in ("magnet", "musicgen"):
+        _save_sound(folder / f"tiny-{name}", name, folder / "tiny-codec")
     return folder
 
 
@@ -101,6 +105,22 @@ def tiny_voice_bundle(tiny_bundles: Path, tiny_codec_bundle: Path, bundles: Path
 def tiny_waveform_bundle(tiny_bundles: Path, bundles: Path) -> Path:
     """A model of waveforms at 4 kHz with the classes `zero` and `one`."""
     return shutil.copytree(tiny_bundles / "tiny-waveform", bundles / "tiny-waveform")
+
+
+@pytest.fixture
+def sound_bundles(tiny_bundles: Path, tiny_codec_bundle: Path, bundles: Path) -> Path:
+    """A folder with `tiny-magnet` and `tiny-musicgen`, beside their codec."""
+    for name in ("tiny-magnet", "tiny-musicgen"):
+        shutil.copytree(tiny_bundles / name, bundles / name)
+    return bundles
+
+
+def _save_sound(folder: Path, name: str, codec: Path) -> None:
+    model = load_bundle(codec, "codec").model
+    spec = dataclasses.replace(model.spec, num_codebooks=2).to_dict()
+    assets = {"captions": {"name": "words", "rows": 64}, "options": {"steps": [2, 1]}}
+    described = {"spec": spec, "bundle": codec.name, "codes_sha256": model.codes_digest()}
+    _save(folder, "sound", name, {"codec": spec, **TINY_SOUND}, assets=assets, codec=described)
 
 
 def _save_voice(folder: Path, codec: Path) -> None:

@@ -1,42 +1,34 @@
 """`audiogen generate audio`: what it writes, and how it refuses."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from audiogen import audio, registry
-from audiogen.checkpoint import Bundle, load_bundle, save_bundle
+from audiogen import audio
+from audiogen.checkpoint import load_bundle, save_bundle
 from audiogen.cli import main
-
-NETWORK = {"dim": 32, "heads": 2, "layers": 1, "text_size": 64, "text_layers": 1}
-
-
-@pytest.fixture
-def models(bundles: Path, tiny_codec_bundle: Path) -> Path:
-    """A folder with `tiny-magnet` and `tiny-musicgen`, beside their codec."""
-    codec = load_bundle(tiny_codec_bundle, "codec").model
-    spec = replace(codec.spec, num_codebooks=2).to_dict()
-    described = {"spec": spec, "bundle": "tiny-codec", "codes_sha256": codec.codes_digest()}
-    assets = {"captions": {"name": "words", "rows": 64}}
-    torch.manual_seed(0)
-    for name in ("magnet", "musicgen"):
-        config = {"codec": spec, "network": NETWORK, "window": 45}
-        model = registry.build("sound", name, config)
-        bundle = Bundle("sound", name, config, assets=assets, codec=described, licence="CC0-1.0", model=model)
-        save_bundle(bundles / f"tiny-{name}", bundle)
-    return bundles
 
 
 def generate(*arguments: str) -> int:
     return main(["generate", "audio", *arguments])
 
 
-def test_a_caption_becomes_a_file_with_figures(models: Path, tmp_path: Path) -> None:
+def test_a_caption_becomes_a_file_with_figures(sound_bundles: Path, tmp_path: Path) -> None:
     out, figures = str(tmp_path / "rain.wav"), str(tmp_path / "figures.json")
-    asked = ["rain", "--model", str(models / "tiny-magnet"), "--seconds", "0.3", "--steps", "2", "1", "--out", out]
+    asked = [
+        "rain",
+        "--model",
+        str(sound_bundles / "tiny-magnet"),
+        "--seconds",
+        "0.3",
+        "--steps",
+        "2",
+        "1",
+        "--out",
+        out,
+    ]
     assert generate(*asked, "--json", figures) == 0
     wave = audio.read(out)
     assert wave.shape == (1, 7200)
@@ -46,7 +38,7 @@ def test_a_caption_becomes_a_file_with_figures(models: Path, tmp_path: Path) -> 
     assert audio.read(out).shape == (1, 14_400)
 
 
-def test_what_lies_between_two_recordings_is_made(models: Path, tmp_path: Path) -> None:
+def test_what_lies_between_two_recordings_is_made(sound_bundles: Path, tmp_path: Path) -> None:
     ends, out = str(tmp_path / "ends.wav"), str(tmp_path / "whole.wav")
     audio.write(ends, 0.1 * torch.randn(1, 3200), 24_000)
     asked = ["rain", "--model", "tiny-magnet", "--seconds", "0.5", "--steps", "2", "1", "--out", out]
@@ -56,7 +48,7 @@ def test_what_lies_between_two_recordings_is_made(models: Path, tmp_path: Path) 
     assert audio.read(out).shape[1] == pytest.approx(12_000, abs=640)
 
 
-def test_sound_streams_out_raw(models: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_sound_streams_out_raw(sound_bundles: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert generate("rain", "--model", "tiny-musicgen", "--seconds", "0.3", "--stream") == 0
     assert len(capfdbinary.readouterr().out) == 2 * 7200
 
@@ -78,7 +70,7 @@ def test_sound_streams_out_raw(models: Path, capfdbinary: pytest.CaptureFixture[
         (["rain", "--model", "tiny-magnet", "--seconds", "nan"], "more than 0"),
         (["rain", "--model", "tiny-magnet", "--seconds", "-3"], "more than 0"),
         (["rain", "--model", "tiny-magnet", "--guidance", "nan"], "guidance is nan"),
-        (["rain", "--model", "tiny-musicgen", "--guidance", "-inf"], "guidance is -inf"),
+        (["rain", "--model", "tiny-musicgen", "--guidance", "inf"], "guidance is inf"),
         (["rain", "--model", "tiny-magnet", "--prompt", "none.wav"], "none.wav"),
         (["rain", "--model", "tiny-magnet", "--prompt", "second.flac", "--seconds", "1"], "ask for more seconds"),
         (["rain", "--model", "tiny-magnet", "--until", "second.flac", "--seconds", "1"], "more --seconds"),
@@ -87,7 +79,12 @@ def test_sound_streams_out_raw(models: Path, capfdbinary: pytest.CaptureFixture[
     ],
 )
 def test_mistakes_are_one_line(
-    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, arguments: list[str], message: str
+    sound_bundles: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys,
+    arguments: list[str],
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     audio.write("second.flac", torch.zeros(1, 24_000), 24_000)
@@ -96,9 +93,9 @@ def test_mistakes_are_one_line(
     assert len(lines) == 1 and message in lines[0] and not list(tmp_path.glob("*.wav"))
 
 
-def test_another_codec_is_refused(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bundle = load_bundle(models / "tiny-codec", "codec")
+def test_another_codec_is_refused(sound_bundles: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = load_bundle(sound_bundles / "tiny-codec", "codec")
     torch.nn.init.normal_(bundle.model.quantizer.vectors)
-    save_bundle(models / "tiny-codec", bundle)
+    save_bundle(sound_bundles / "tiny-codec", bundle)
     assert generate("rain", "--model", "tiny-magnet") == 2
     assert "another codec" in capsys.readouterr().err

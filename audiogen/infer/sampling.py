@@ -10,6 +10,7 @@ from audiogen.errors import AudiogenError
 
 LARGEST_GUIDANCE = 100.0
 
+
 @dataclass(frozen=True)
 class Sampler:
     """Draws from the softmax of logits, cut to its likely part.

@@ -1,8 +1,8 @@
 """How true made sounds are to their captions and how near to recordings, with anchors in every table.
 
 All judges learn from training recordings alone (`audiogen.metrics.sound`) or measure (`audiogen.metrics.music`). The
-row of the recordings says how far a judge is to be trusted; captions shuffled among the clips, and noise, are the
-floor.
+row of the recordings says how far a judge is to be trusted; captions shuffled among the clips, noise, and what one
+answer for all clips would get, are the floor.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,15 +15,16 @@ from torch import Tensor
 from audiogen.data.music import FASTEST, SLOWEST, TONICS
 from audiogen.errors import AudiogenError
 from audiogen.metrics import music
-from audiogen.metrics.sound import Classifier, divergence, features, frechet_distance
+from audiogen.metrics.sound import Classifier, divergence, features, frechet_distance, kernel_distance
 from audiogen.metrics.tables import Row, Table
 
 RECORDED, RESYNTHESIS, MADE = "recordings", "codec resynthesis", "made"
-SHUFFLED, NOISE = "made, captions shuffled", "noise"
+SHUFFLED, NOISE, CHANCE = "made, captions shuffled", "noise", "chance: one answer for all"
 TEMPO_TOLERANCE = 0.04
 NOTE = (
-    "Fréchet distance (FAD) and KL on statistics of log-mel spectra; classifiers learnt from training recordings; a"
-    " tempo is right within 4 %. The row of the recordings is what the judges make of real clips."
+    "Fréchet distance (FAD), kernel distance (KID, without bias, with its bootstrap interval) and KL on statistics of"
+    " log-mel spectra; classifiers learnt from training recordings; a tempo is right within 4 %. The row of the"
+    " recordings is what the judges make of real clips."
 )
 
 
@@ -61,6 +62,7 @@ def score_sounds(
     rows = []
     for system, clips in systems.items():
         row: Row = {"name": system, "clips": len(clips), "FAD": frechet_distance(described[system], learnt)}
+        row["KID"], row["KID, 95 %"] = kernel_distance(described[system], learnt)
         for name, judge in judges.items():
             asked = [str(clip.asked[name]) for clip in clips]
             row[name] = judge.accuracy(described[system], asked)
@@ -72,7 +74,15 @@ def score_sounds(
         if took:
             row["real-time factor"] = sum(took) / sum(clip.wave.shape[-1] / sample_rate for clip in clips)
         rows.append(row)
-    columns = ["clips", "FAD", *(column for name in judges for column in (name, f"KL, {name}")), *measured]
+    rows.append({"name": CHANCE, **{name: _chance(name, systems[RECORDED]) for name in (*attributes, *measured)}})
+    columns = [
+        "clips",
+        "FAD",
+        "KID",
+        "KID, 95 %",
+        *(column for name in judges for column in (name, f"KL, {name}")),
+        *measured,
+    ]
     return Table(title, rows, dict.fromkeys([*columns, "real-time factor"], ""), NOTE)
 
 
@@ -88,10 +98,21 @@ def _judge(name: str, learnt: Tensor, lessons: Sequence[JudgedClip], asked: Sequ
 def _is_right(clip: JudgedClip, sample_rate: int, name: str) -> bool:
     """Whether the measured tempo or key is the one asked for."""
     if name == "tempo":
-        found = music.tempo(clip.wave, sample_rate, SLOWEST, FASTEST)
-        return abs(found / clip.asked["tempo"] - 1) <= TEMPO_TOLERANCE
+        return _is_near(music.tempo(clip.wave, sample_rate, SLOWEST, FASTEST), clip.asked["tempo"])
     tonic, mode = music.key(clip.wave, sample_rate)
     return f"{TONICS[tonic]} {mode}" == clip.asked["key"]
+
+
+def _is_near(tempo: float, asked: float) -> bool:
+    return abs(tempo / asked - 1) <= TEMPO_TOLERANCE
+
+
+def _chance(name: str, clips: Sequence[JudgedClip]) -> float:
+    """The share of clips for which the best answer that is the same for all is right."""
+    asked = [clip.asked[name] for clip in clips]
+    if name == "tempo":
+        return max(sum(_is_near(answer, each) for each in asked) for answer in asked) / len(asked)
+    return max(asked.count(answer) for answer in asked) / len(asked)
 
 
 def _shuffled(clips: Sequence[JudgedClip]) -> list[JudgedClip]:

@@ -43,6 +43,7 @@ def test_from_captions_to_scores(corpus: Path, tmp_path: Path, tiny_codec_bundle
     figures = json.loads((tmp_path / "exp" / "score" / "scores.json").read_text())["rows"]
     names = {row["name"] for row in figures}
     assert {"recordings: tempo", "made: FAD", "made: melody", "noise: key", "codec resynthesis: KL, drums"} <= names
+    assert {"made, captions shuffled: KID", "recordings: KID, 95 %, low", "chance: one answer for all: tempo"} <= names
     maker = api.load(tmp_path / "exp" / "train" / "bundle", "sound")
     assert maker.generate("a slow waltz", 0.5).shape == (1, 1, 12_000)
 

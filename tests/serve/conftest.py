@@ -12,6 +12,7 @@ import uvicorn
 
 from audiogen import api
 from audiogen.infer.listen import Listener
+from audiogen.infer.sound import SoundGenerator
 from audiogen.infer.speak import Speaker
 from audiogen.infer.waveform import WaveformGenerator
 from audiogen.serve.app import build_app
@@ -36,14 +37,20 @@ def models(tiny_bundles: Path) -> tuple[Speaker, Listener]:
 
 @pytest.fixture(scope="session")
 def generator(tiny_bundles: Path) -> WaveformGenerator:
-    """What makes other sound."""
+    """What makes sound sample by sample."""
     return api.load(tiny_bundles / "tiny-waveform")
 
 
 @pytest.fixture(scope="session")
-def service(models: tuple[Speaker, Listener], generator: WaveformGenerator) -> Iterator[str]:
+def sound(tiny_bundles: Path) -> SoundGenerator:
+    """What makes sound from captions."""
+    return api.load(tiny_bundles / "tiny-magnet")
+
+
+@pytest.fixture(scope="session")
+def service(models: tuple[Speaker, Listener], generator: WaveformGenerator, sound: SoundGenerator) -> Iterator[str]:
     """The address `127.0.0.1:port` of a running service."""
-    with serving(build_app(*models, generator, limits=LIMITS)) as address:
+    with serving(build_app(*models, generator, sound, limits=LIMITS)) as address:
         yield address
 
 

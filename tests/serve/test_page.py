@@ -90,6 +90,14 @@ def test_it_generates_and_plays(page: Browser):
     assert page.wait("document.querySelector('#ag-made audio').duration") > 0.1
 
 
+def test_it_makes_what_a_caption_says_and_plays_it(page: Browser):
+    press(page, "button[role=tab]", "Sound")
+    page.wait("document.querySelector('#ag-make')")
+    press(page, "#ag-make")
+    page.wait("document.querySelector('#ag-sound .ag-status').textContent.includes('real-time factor')")
+    assert page.wait("document.querySelector('#ag-sound audio').duration") > 0.1
+
+
 def test_it_asks_nothing_of_other_machines(page: Browser):
     asked = page.run("return performance.getEntriesByType('resource').map(entry => new URL(entry.name).host)")
     assert {host for host in asked if host} == {page.run("return location.host")}

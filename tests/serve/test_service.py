@@ -154,6 +154,36 @@ def test_wrong_requests_for_sound_are_refused(client, asked, said: str):
     assert answer.status_code == 400 and said in answer.json()["error"]
 
 
+def test_sound_from_a_caption_is_what_the_model_makes(client, sound):
+    asked = {"caption": "rain", "seconds": 0.3, "guidance": 2.0, "seed": 4}
+    answer = client.post("/api/sound", json=asked)
+    assert answer.status_code == 200 and answer.headers["x-sample-rate"] == "24000"
+    options = sound.options.changed(guidance=2.0)
+    expected = torch.cat(list(sound.stream("rain", 0.3, options, seed=4)), -1)[0].clamp(-1, 1)
+    np.testing.assert_allclose(np.frombuffer(answer.content, "<i2") / 32768, expected.numpy(), atol=2 / 32768)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ([], "JSON object of caption"),
+        ({}, "no words"),
+        ({"caption": "?!"}, "no words"),
+        ({"caption": "word " * 10_000}, "50,000 characters"),
+        ({"caption": ["rain"]}, '"caption"'),
+        ({"caption": "rain", "seconds": 0}, "above 0"),
+        ({"caption": "rain", "seconds": 3600}, "at most 30"),
+        ({"caption": "rain", "guidance": "much"}, '"guidance"'),
+        ({"caption": "rain", "guidance": 1e9}, "between 0 and 100"),
+        ({"caption": "rain", "label": "one"}, "unknown key"),
+        ({"caption": "rain", "seed": 0.5}, '"seed"'),
+    ],
+)
+def test_wrong_captions_are_refused(client, asked, said: str):
+    answer = client.post("/api/sound", json=asked)
+    assert answer.status_code == 400 and said in answer.json()["error"]
+
+
 # Listening.
 
 
