@@ -35,7 +35,7 @@ def refuse(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def test_help_is_instant_and_needs_no_torch():
-    code = "import sys; from audiogen.cli import build_parser; build_parser(); print('torch' in sys.modules)"
+    code = "import sys; from audiogen.cli import build_parser; build_parser(['say']); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 
@@ -355,13 +355,13 @@ def test_an_interruption_is_status_130(monkeypatch: pytest.MonkeyPatch, capsys):
     def interrupt(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("audiogen.commands.models", interrupt)
+    monkeypatch.setattr("audiogen.cli.models.models", interrupt)
     assert main(["models"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_a_fault_of_our_own_is_one_line_and_with_debug_a_traceback(monkeypatch: pytest.MonkeyPatch, capsys):
-    monkeypatch.setattr("audiogen.commands.models", lambda _: 1 / 0)
+    monkeypatch.setattr("audiogen.cli.models.models", lambda _: 1 / 0)
     assert main(["models"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert main(["models", "--debug"]) == 1

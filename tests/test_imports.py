@@ -30,7 +30,7 @@ ALLOWED = {
 }
 EXCEPTIONS = {"audiogen/text/frontend.py": {"data"}}  # asks espeak-ng, wrapped there, for languages other than English
 # They wire all the rest together.
-TOP = {"__init__", "api", "bench", "cli", "commands", "demo", "generating", "recipes", "saying", "score"}
+TOP = {"__init__", "api", "bench", "cli", "demo", "recipes", "score"}
 OPTIONAL = (
     "encodec espeakng_loader fastapi gradio huggingface_hub jiwer lhotse librosa lightning_fabric matplotlib numba "
     "pesq pocketsphinx pystoi resemblyzer torchaudio transformers uvicorn wandb"
