@@ -6,6 +6,7 @@ only what a change reaches, are `audiogen.infer.masked`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +29,7 @@ class Shortcuts:
         reading: Taking in the caption anew in each step, and attending to none where there is none.
         folding: Matrices of attention to the caption, if it is short.
         masking: The frames out of reach, instead of a mask over the whole clip.
-        telling: Logits and draws of codebooks and frames that are not said.
+        telling: Logits and draws of codebooks and frames that are not said, and sorting codes to draw one.
         guiding: The second pass in steps without guidance.
     """
 
@@ -44,7 +45,7 @@ SHORTCUTS = {
     "+ captions read once": Shortcuts(True),
     "+ short captions folded": Shortcuts(True, True),
     "+ attention in bands": Shortcuts(True, True, True),
-    "+ one head, hidden frames": Shortcuts(True, True, True, True),
+    "+ one head, hidden frames, no sorting": Shortcuts(True, True, True, True),
     "+ last step in one pass": Shortcuts(True, True, True, True, True),
 }
 
@@ -66,7 +67,7 @@ def plain_fill_in(
         text: What the caption encoder gives.
         text_mask: Where there is text.
         frames: Length of the clips.
-        options: How; its spans must lie on a grid.
+        options: How; its spans must lie on a grid, and there is no `top_k`.
         seeds: One a clip.
         shortcuts: Those to take.
     """
@@ -91,8 +92,9 @@ def plain_fill_in(
             places = places_of(masked if shortcuts.telling else everywhere)
             logits = _logits(network, hidden, codebook, places, guidances[step], shortcuts).float()
             temperature = max(COLDEST, options.temperature * (steps - 1 - step) / steps)
-            sampler = Sampler(temperature, options.top_p, options.top_k)
-            said = sampler.pick(logits.flatten(0, 1), noise[step].gather(1, places).flatten()).view(places.shape)
+            sampler = Sampler(temperature, options.top_p)
+            draw = sampler.pick if shortcuts.telling else partial(_sorted_pick, sampler)
+            said = draw(logits.flatten(0, 1), noise[step].gather(1, places).flatten()).view(places.shape)
             likely = (logits / temperature).softmax(-1).gather(2, said[..., None])[..., 0]
             chances = chances.scatter(1, places, likely.float())
             new = codes[:, codebook].scatter(1, places, said)
@@ -149,6 +151,14 @@ def _logits(
         return network.heads[codebook](_guided(chosen, guidance, len(places)))
     logits = torch.stack([head(hidden) for head in network.heads], 1)
     return _guided(logits[:, codebook], guidance, len(places))
+
+
+def _sorted_pick(sampler: Sampler, logits: Tensor, uniforms: Tensor) -> Tensor:
+    """What `Sampler.pick` draws, with all codes of each row sorted, as the public code has them."""
+    chances, order = (logits / sampler.temperature).softmax(-1).sort(-1, descending=True)
+    kept = chances.masked_fill(chances.cumsum(-1) - chances >= sampler.top_p, 0)
+    reached = torch.zeros_like(kept).scatter(-1, order, kept).cumsum(-1)
+    return torch.searchsorted(reached, (uniforms * reached[:, -1])[:, None], right=True)[:, 0]
 
 
 def _guided(both: Tensor, guidance: float, rows: int) -> Tensor:

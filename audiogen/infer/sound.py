@@ -21,7 +21,7 @@ from audiogen.models.magnet import Magnet
 from audiogen.models.musicgen import MusicGen
 from audiogen.nn.cross_transformer import Memory
 from audiogen.nn.int8 import to_int8
-from audiogen.protocols import AudioTokens, Codec
+from audiogen.protocols import AudioTokens, Codec, CodecSpec
 
 MAX_SECONDS = 600.0
 KEPT = 0.4  # share of a window that the next one goes on from, as MusicGen slides by 18 s of 30
@@ -57,11 +57,15 @@ class SoundGenerator:
     Args:
         bundle: Of kind `sound`, with its model.
         codec: What its codes are decoded by.
+
+    Raises:
+        AudiogenError: If the codec has not the codes that the model says.
     """
 
     def __init__(self, bundle: Bundle, codec: Codec) -> None:
         self.model: MusicGen | Magnet = bundle.model
         self.codec, self.spec = codec, bundle.model.config.codec
+        _check_codec(self.spec, codec.spec)
         self.sample_rate: int = self.spec.sample_rate
         self.options = SoundOptions(MaskedOptions(**_plain(bundle.assets.get("options", {}))))
         self._captions = caption_encoder(bundle.assets["captions"])
@@ -222,6 +226,8 @@ class SoundGenerator:
         yield filled[:, :, kept.shape[2] :]
 
     def _request(self, captions: Sequence[str], options: SoundOptions | None) -> "_Request":
+        if not captions:
+            raise AudiogenError("there is no caption; say what is to be heard")
         rescorer = None
         if self._companion is not None:
             rescorer = Rescorer(self._companion.model, self._companion._memory(captions))
@@ -255,6 +261,22 @@ class _Request:
     memory: Memory
     options: SoundOptions
     rescorer: Rescorer | None
+
+
+def _check_codec(said: CodecSpec, has: CodecSpec) -> None:
+    """Refuse a codec `has` without the codes that are `said`."""
+    same = (said.sample_rate, said.hop_length, said.codebook_size) == (
+        has.sample_rate,
+        has.hop_length,
+        has.codebook_size,
+    )
+    if not same or said.num_codebooks > has.num_codebooks * said.channels:
+        raise AudiogenError(f"the model does not match its codec: it says {_codes(said)}, the codec has {_codes(has)}")
+
+
+def _codes(spec: CodecSpec) -> str:
+    books = f"{spec.num_codebooks} codebooks of {spec.codebook_size:,}"
+    return f"{books}, {float(spec.frame_rate):g} frames a second at {spec.sample_rate:,} Hz"
 
 
 def _plain(options: dict) -> dict:

@@ -25,9 +25,9 @@ def codec():
     return registry.build("codec", "magnitude_rvq", CODEC).eval().requires_grad_(False)
 
 
-def generator(codec, name: str, **options) -> SoundGenerator:
+def generator(codec, name: str, codebooks: int = 3, **options) -> SoundGenerator:
     torch.manual_seed(1)
-    spec = replace(codec.spec, num_codebooks=3).to_dict()
+    spec = replace(codec.spec, num_codebooks=codebooks).to_dict()
     config = {"codec": spec, "network": NETWORK, "window": WINDOW, **options}
     model = registry.build("sound", name, config).eval().requires_grad_(False)
     described = {"spec": spec, "codes_sha256": codec.codes_digest()}
@@ -150,5 +150,9 @@ def test_what_does_not_go_together_is_told(codec, magnet: SoundGenerator, musicg
         generator(codec, "magnet").take_along(magnet)
     torch.manual_seed(9)
     other = generator(registry.build("codec", "magnitude_rvq", CODEC).eval(), "musicgen")
+    with pytest.raises(AudiogenError, match=r"says 5 codebooks of 32, .* the codec has 4 codebooks"):
+        generator(codec, "magnet", codebooks=5)
+    with pytest.raises(AudiogenError, match="no caption"):
+        magnet.generate([], 0.1)
     with pytest.raises(AudiogenError, match="different codecs"):
         generator(codec, "magnet").take_along(other)
