@@ -169,8 +169,7 @@ class _Stage:
         logits = logits.flatten(0, 1).float()
         said = sampler.pick(logits, F.pad(noise, (0, 1)).gather(1, places).flatten())
         chances = _probabilities(logits, sampler).gather(1, said[:, None])
-        codes = F.pad(codes, (0, 1)).scatter(1, places, said.view_as(places))[:, :-1]
-        return codes, torch.zeros_like(F.pad(noise, (0, 1))).scatter(1, places, chances.view_as(places))[:, :-1]
+        return _put(codes, places, said), _put(torch.zeros_like(noise), places, chances)
 
     def _second_opinion(self, codes: Tensor) -> Tensor:
         """The rescorer's probabilities [B, T] of codes [B, T]."""
@@ -190,6 +189,11 @@ class _Stage:
             return outputs
         told, untold = outputs.to(torch.promote_types(outputs.dtype, torch.float32)).chunk(2)
         return (untold + guidance[0] * (told - untold)).to(outputs.dtype)
+
+
+def _put(target: Tensor, places: Tensor, values: Tensor) -> Tensor:
+    """`target` [B, T] with values, of B M elements, at `places` [B, M], of which those at T are nowhere."""
+    return F.pad(target, (0, 1)).scatter(1, places, values.view_as(places))[:, :-1]
 
 
 def _probabilities(logits: Tensor, sampler: Sampler) -> Tensor:
