@@ -1,13 +1,16 @@
-"""What a beam search has said: labels linked to those before them, and the part that all hypotheses share.
+"""What beam searches share: labels linked to those before them, and the part that all hypotheses agree on.
 
 Hypotheses that go on from the same label share its link, so a beam costs no more than what it disagrees on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
+from audiogen.infer.bias import Bias, BiasState
 from audiogen.infer.ctc import Label
 
 
@@ -58,6 +61,50 @@ class History:
             self.settled += [_label(one) for one in chains[0][:shared]]
             for chain in chains:
                 chain[shared].before = None
+
+
+class Hypothesis(Protocol):
+    """What a beam ranks: the newest label, how likely all are with what speaks for them, and where that stands."""
+
+    link: Link | None
+    score: float
+    state: BiasState
+
+
+class Beam(ABC):
+    """A search frame by frame that keeps the best hypotheses, the best first.
+
+    Args:
+        bias: What speaks for hypotheses besides the sound.
+        width: Hypotheses kept after each frame.
+        first: The one before the first frame.
+    """
+
+    def __init__(self, bias: Bias, width: int, first: Hypothesis) -> None:
+        self._bias, self._width, self._frames = bias, width, 0
+        self._history, self._beam = History(), [first]
+
+    def labels(self, final: bool = False) -> list[Label]:
+        """The best labels so far; with `final`, unfinished words are judged too."""
+        best = self._beam[0]
+        if final:
+            best = max(self._beam, key=lambda hypothesis: hypothesis.score + self._bias.finish(hypothesis.state))
+        return self._history.labels(best.link)
+
+    def settled(self) -> int:
+        """How many of the first labels later frames cannot change any more."""
+        return len(self._history.settled)
+
+    def _take(self, frames: Iterable[Any]) -> None:
+        """Take the next frames."""
+        for frame in frames:
+            self._frame(frame)
+            self._frames += 1
+        self._history.settle([hypothesis.link for hypothesis in self._beam])
+
+    @abstractmethod
+    def _frame(self, heard: Any) -> None:
+        """Bring the beam over one frame."""
 
 
 def _chain(link: Link | None) -> list[Link]:

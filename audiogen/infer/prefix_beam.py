@@ -10,8 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from audiogen.infer.bias import Bias, BiasState
-from audiogen.infer.ctc import Label
-from audiogen.infer.hypotheses import History, Key, Link, key_of
+from audiogen.infer.hypotheses import Beam, Key, Link, key_of
 
 LEAST_LABEL, MOST_LABELS = -9.0, 24
 """Labels considered in a frame: the likeliest, none below this log-probability."""
@@ -49,7 +48,7 @@ class Hypothesis:
         return self.heard + self.bias
 
 
-class PrefixBeam:
+class PrefixBeam(Beam):
     """One search over log-probabilities [T, V + 1], in parts of any length.
 
     Args:
@@ -58,27 +57,11 @@ class PrefixBeam:
     """
 
     def __init__(self, bias: Bias, width: int) -> None:
-        self._bias, self._width, self._frames = bias, width, 0
-        self._history = History()
-        self._beam = [Hypothesis(None, None, 0.0, NEVER, 0.0, bias.start())]
+        super().__init__(bias, width, Hypothesis(None, None, 0.0, NEVER, 0.0, bias.start()))
 
     def feed(self, log_probs: Tensor) -> None:
         """Take the next frames [T, V + 1]."""
-        for frame in log_probs.double().numpy():
-            self._frame(frame)
-            self._frames += 1
-        self._history.settle([hypothesis.link for hypothesis in self._beam])
-
-    def labels(self, final: bool = False) -> list[Label]:
-        """The best labels so far; with `final`, unfinished words are judged too."""
-        best = self._beam[0]
-        if final:
-            best = max(self._beam, key=lambda hypothesis: hypothesis.score + self._bias.finish(hypothesis.state))
-        return self._history.labels(best.link)
-
-    def settled(self) -> int:
-        """How many of the first labels later frames cannot change any more."""
-        return len(self._history.settled)
+        self._take(log_probs.double().numpy())
 
     def _frame(self, heard: np.ndarray) -> None:
         """One frame, log-probabilities [V + 1]."""

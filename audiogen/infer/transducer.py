@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from audiogen.infer.bias import Bias, BiasState
 from audiogen.infer.ctc import Label
-from audiogen.infer.hypotheses import History, Key, Link, key_of
+from audiogen.infer.hypotheses import Beam, Key, Link, key_of
 from audiogen.nn.transducer import PredictorState
 
 MAX_SYMBOLS = 10
@@ -70,7 +70,7 @@ class Hypothesis:
     memory: PredictorState
 
 
-class TransducerBeam:
+class TransducerBeam(Beam):
     """A beam of label sequences.
 
     Args:
@@ -80,29 +80,14 @@ class TransducerBeam:
     """
 
     def __init__(self, model: nn.Module, bias: Bias, width: int) -> None:
-        self._model, self._bias, self._width, self._frames = model, bias, width, 0
-        self._history = History()
         predicted, memory = _predict(model, [model.predictor.start], None)
-        self._beam = [Hypothesis(None, 0.0, bias.start(), predicted[0], memory)]
+        super().__init__(bias, width, Hypothesis(None, 0.0, bias.start(), predicted[0], memory))
+        self._model = model
 
     @torch.inference_mode()
     def feed(self, frames: Tensor) -> None:
         """Take the encoder's next frames [T, D]."""
-        for heard in self._model.joiner.frames(frames):
-            self._frame(heard)
-            self._frames += 1
-        self._history.settle([hypothesis.link for hypothesis in self._beam])
-
-    def labels(self, final: bool = False) -> list[Label]:
-        """The best labels so far; with `final`, unfinished words are judged too."""
-        best = self._beam[0]
-        if final:
-            best = max(self._beam, key=lambda hypothesis: hypothesis.score + self._bias.finish(hypothesis.state))
-        return self._history.labels(best.link)
-
-    def settled(self) -> int:
-        """How many of the first labels later frames cannot change any more."""
-        return len(self._history.settled)
+        self._take(self._model.joiner.frames(frames))
 
     def _frame(self, heard: Tensor) -> None:
         """One frame, as the joiner projects it [J]."""
