@@ -31,7 +31,6 @@ from audiogen.metrics.text import spoken_words
 from audiogen.recipes.common import (
     BUNDLE,
     bundle_inputs,
-    corpora_inputs,
     mean_figures,
     new_model,
     train_and_export,
@@ -40,7 +39,7 @@ from audiogen.recipes.common import (
 )
 from audiogen.recipes.items import do_items, read_rows
 from audiogen.recipes.settings import ModelConfig, RunConfig
-from audiogen.recipes.speech import clip_id, prepare_speech, prepared_cuts
+from audiogen.recipes.speech import clip_id, prepare_speech, prepared_cuts, speech_inputs
 from audiogen.score.transcribe import UNITS, error_figures
 from audiogen.text.frontend import TextFrontend
 from audiogen.text.normalize import normalize
@@ -197,7 +196,7 @@ class Prepare:
 
     def inputs(self, config: AsrRun) -> dict[str, Any]:
         """The corpora and which lengths are taken."""
-        splits = {split: corpora_inputs(names, config.data_root) for split, names in _splits(config).items()}
+        splits = speech_inputs(_splits(config), config.data_root)
         return {**splits, "min_duration": config.data.min_duration, "max_duration": config.data.max_duration}
 
     def run(self, config: AsrRun, folder: Path) -> None:

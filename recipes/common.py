@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from audiogen.checkpoint import Bundle, find_bundle, load_bundle, save_bundle, weights_hash
-from audiogen.data.corpora import ALIGNMENTS, MANIFEST, TRANSCRIPTS
+from audiogen.data.corpora import ALIGNMENTS, MANIFEST, TRANSCRIPTS, parse_selector
 from audiogen.errors import AudiogenError
 from audiogen.files import write_json, write_text
 from audiogen.metrics.tables import Table
@@ -25,7 +25,7 @@ def corpora_inputs(corpora: Sequence[str], data_root: str) -> dict[str, str]:
     """Hashes of the corpora's manifests, so that a changed corpus is a changed input."""
     hashes = {}
     for name in corpora:
-        folder = Path(data_root) / name.split("*")[0]
+        folder = Path(data_root) / parse_selector(name)[0]
         for file in (MANIFEST, ALIGNMENTS, *TRANSCRIPTS):
             if (folder / file).is_file():
                 hashes[f"{name}/{file}"] = file_hash(folder / file)

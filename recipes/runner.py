@@ -96,7 +96,7 @@ def _bring_up(folder: Path, stage: Stage, config: Any, inputs: dict[str, Any], s
     """Make the stage's folder whole and of these inputs; False if it was already."""
     final, partial = folder / stage.name, folder / f"{stage.name}.partial"
     if _recorded(final) == inputs:
-        shutil.rmtree(partial, ignore_errors=True)
+        _remove(partial)
         if not (final / DONE).exists():
             _record_done(final, inputs, seconds=None)
         _say(stage.name, "done before, skipped")
@@ -109,18 +109,26 @@ def _bring_up(folder: Path, stage: Stage, config: Any, inputs: dict[str, Any], s
     if partial.exists() and _recorded(partial) not in (None, inputs):
         _settle(partial, stage.name, inputs, span)
         if span.force:
-            shutil.rmtree(partial)
+            _remove(partial)
     _say(stage.name, "going on with what is there" if partial.exists() else "started")
     partial.mkdir(exist_ok=True)
     _drop_half_written(partial)
     write_json(partial / INPUTS, inputs)
     began = time.time()
     stage.run(config, partial)
-    shutil.rmtree(final, ignore_errors=True)
+    _remove(final)
     partial.rename(final)
     _record_done(final, inputs, time.time() - began)
     _say(stage.name, f"done in {time.time() - began:.0f} s")
     return True
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, if there is one, with what is in it; of a link to one that lies elsewhere only the link."""
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
 
 
 def _drop_half_written(folder: Path) -> None:

@@ -5,14 +5,14 @@ The result is a corpus in the manifest form of `audiogen.data.corpora`, so every
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audiogen import audio
-from audiogen.data.corpora import MANIFEST, load_cuts, read_wave
+from audiogen.data.corpora import MANIFEST, load_cuts, parse_selector, read_wave, repeated
 from audiogen.errors import AudiogenError
+from audiogen.recipes.common import corpora_inputs
 from audiogen.recipes.items import do_items, write_rows
 
 if TYPE_CHECKING:
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 Describe = Callable[["MonoCut"], dict[str, Any]]
 
 CLIPS = "clips.jsonl"
-_REPEATED = re.compile(r"(.+?)(?:\*(\d+))?")
+
+
+def speech_inputs(splits: Mapping[str, Sequence[str]], data_root: str) -> dict[str, dict[str, str]]:
+    """What decides which clips `prepare_speech` writes; how often training takes a corpus does not."""
+    return {split: corpora_inputs(_names(selectors), data_root) for split, selectors in splits.items()}
 
 
 def prepare_speech(
@@ -49,7 +53,7 @@ def prepare_speech(
     shortest, longest = durations
     items = []
     for split, names in splits.items():
-        for name in dict.fromkeys(map(_name, names)):
+        for name in _names(names):
             cuts = load_cuts(name, data_root, split, shortest, float("inf") if split == "test" else longest)
             items += [(cut.id, (split, cut)) for cut in cuts]
     rows = do_items(items, folder / CLIPS, lambda item: _write(folder, sample_rate, describe, *item), "decoding")
@@ -74,9 +78,8 @@ def prepared_cuts(folder: Path, split: str, corpora: Sequence[str] | None = None
         return cuts
     chosen = []
     for selector in corpora:
-        corpus = Path(_name(selector)).name
-        own = [cut for cut in cuts if cut.custom["corpus"] == corpus]
-        chosen += [cut if i == 0 else cut.with_id(f"{cut.id}-{i}") for i in range(_repeats(selector)) for cut in own]
+        name, times = parse_selector(selector)
+        chosen += repeated([cut for cut in cuts if cut.custom["corpus"] == Path(name).name], times)
     return CutSet.from_cuts(chosen)
 
 
@@ -85,13 +88,9 @@ def clip_id(cut: MonoCut) -> str:
     return cut.supervisions[0].id
 
 
-def _name(selector: str) -> str:
-    """The corpus that `name` or `name*3` names."""
-    return _REPEATED.fullmatch(selector)[1]
-
-
-def _repeats(selector: str) -> int:
-    return int(_REPEATED.fullmatch(selector)[2] or 1)
+def _names(selectors: Sequence[str]) -> list[str]:
+    """The corpora of `name` or `name*3`, each once."""
+    return list(dict.fromkeys(parse_selector(selector)[0] for selector in selectors))
 
 
 def _write(folder: Path, sample_rate: int, describe: Describe | None, split: str, cut: MonoCut) -> dict[str, Any]:

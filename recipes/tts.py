@@ -41,7 +41,7 @@ from audiogen.recipes.common import (
 from audiogen.recipes.items import do_items, read_rows, write_array
 from audiogen.recipes.runner import file_hash
 from audiogen.recipes.settings import ModelConfig, RunConfig
-from audiogen.recipes.speech import clip_id, prepare_speech, prepared_cuts
+from audiogen.recipes.speech import clip_id, prepare_speech, prepared_cuts, speech_inputs
 from audiogen.score.clips import corpus_clips
 from audiogen.score.say import NOTE, UNITS, SpeechJudges, system_row
 from audiogen.text.frontend import TextFrontend
@@ -123,7 +123,7 @@ class Prepare:
 
     def inputs(self, config: TtsRun) -> dict[str, Any]:
         """The corpora, the aligner and which clips are taken."""
-        splits = {split: corpora_inputs(names, config.data_root) for split, names in _splits(config).items()}
+        splits = speech_inputs(_splits(config), config.data_root)
         taken = {"min_duration": config.data.min_duration, "max_duration": config.data.max_duration}
         return {**splits, **taken, "language": config.data.language, "aligner": bundle_inputs(config.aligner_bundle)}
 

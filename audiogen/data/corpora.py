@@ -98,9 +98,14 @@ def read_wave(cut: MonoCut, sample_rate: int) -> Tensor:
     return wave[start : start + round(cut.duration * sample_rate)]
 
 
-def _corpus_cuts(selector: str, root: str | Path | None, split: str) -> list[MonoCut]:
-    """The cuts of `name` or `name*times`."""
+def parse_selector(selector: str) -> tuple[str, int]:
+    """The corpus that `name` or `name*times` names, and how many times it is taken."""
     name, times = re.fullmatch(r"(.*?)(?:\*(\d+))?", selector).groups()
+    return name, int(times or 1)
+
+
+def _corpus_cuts(selector: str, root: str | Path | None, split: str) -> list[MonoCut]:
+    name, times = parse_selector(selector)
     folder = Path(name) if Path(name).is_absolute() else data_root(root) / name
     if not folder.is_dir():
         known = [path.name for path in folder.parent.glob("*") if _is_corpus(path)] if folder.parent.is_dir() else []
@@ -111,7 +116,12 @@ def _corpus_cuts(selector: str, root: str | Path | None, split: str) -> list[Mon
     if not rows:
         raise unknown_name(f"split of {folder.name}:", split, {row["split"] for row in _rows(folder)})
     cuts = [_cut(folder, row) for row in rows]
-    return cuts + [cut.with_id(f"{cut.id}-{i}") for i in range(1, int(times or 1)) for cut in cuts]
+    return repeated(cuts, times)
+
+
+def repeated(cuts: list[MonoCut], times: int) -> list[MonoCut]:
+    """The cuts so many times, those of every further time under ids of their own."""
+    return cuts + [cut.with_id(f"{cut.id}-{i}") for i in range(1, times) for cut in cuts]
 
 
 def _is_corpus(folder: Path) -> bool:

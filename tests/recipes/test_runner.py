@@ -45,6 +45,16 @@ def test_stages_run_once(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "first" / "done.json").read_text())["fingerprint"]
 
 
+def test_a_stage_that_is_a_link_to_another_runs_folder_is_made_anew_without_it(tmp_path: Path) -> None:
+    run_stages([Write("first")], CONFIG, tmp_path / "other")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "first").symlink_to(tmp_path / "other" / "first")
+    assert run_stages([Write("first")], CONFIG, tmp_path / "own") == []
+    assert run_stages([Write("first")], {"first": {"a": 2}}, tmp_path / "own", Span(force=True)) == ["first"]
+    assert len(read_rows(tmp_path / "own" / "first" / "rows.jsonl")) == 4
+    assert len(read_rows(tmp_path / "other" / "first" / "rows.jsonl")) == 4
+
+
 def test_a_stopped_stage_goes_on_item_by_item(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_stages([Write("first"), Write("second", stop_at=2)], CONFIG, tmp_path)
