@@ -90,36 +90,59 @@ def read_trie(data: bytes) -> SphinxTrie:
 def english_trigrams(trie: SphinxTrie) -> WordTrigrams:
     """General English, of the words in the dictionary."""
     words = sorted(word for word in trie.words if word in cmudict())
-    size, start = len(words), trie.words.index("<s>")
+    size = len(words)
     new = {word: index for index, word in enumerate(words)} | {"<s>": size}
     ids = np.array([new.get(word, -1) for word in trie.words])
-    kept = np.argsort(ids)[-size - 1 :]
-    weights = np.exp(trie.singles[kept].astype(float))
-    weights[-1] = np.exp(trie.singles[trie.words.index("</s>")])
-    singles = weights[:size] / weights[:size].sum()
+    weights = np.exp(trie.singles[np.argsort(ids)[-size - 1 :]].astype(float))
+    weights[-1] = np.exp(trie.singles[trie.words.index("</s>")])  # as many texts begin as end
+    pairs = _pairs(trie, ids, weights)
+    couples, triples = _triples(trie, ids, weights)
+    return WordTrigrams(words, weights[:size] / weights[:size].sum(), pairs, couples, triples)
 
-    known = (ids[trie.firsts] >= 0) & (ids[trie.seconds] >= 0) & (trie.seconds != start)
+
+def _pairs(trie: SphinxTrie, ids: np.ndarray, weights: np.ndarray) -> Followers:
+    """What follows a word, or the start.
+
+    Args:
+        trie: The model.
+        ids: New indices of its words, -1 for those that are left out; the last is that of the start.
+        weights: P(word) by new index, [V + 1].
+    """
+    size = len(weights) - 1
+    histories, followers = ids[trie.firsts], ids[trie.seconds]
     likelihoods = np.exp(trie.pairs.astype(float))
     backed = np.exp((trie.single_backoffs[trie.firsts] + trie.singles[trie.seconds]).astype(float))
-    histories, followers = ids[trie.firsts], ids[trie.seconds]
-    worth = weights[histories] * likelihoods * np.log(likelihoods / backed)
-    said = known & (likelihoods > backed) & (worth > LEAST_WORTH)
-    pairs = _followers(histories[said] * size + followers[said], (likelihoods - backed)[said], size + 1, size)
+    said = _usable_pairs(trie, ids) & _worthwhile(weights[histories], likelihoods, backed)
+    return _followers(histories[said] * size + followers[said], (likelihoods - backed)[said], size + 1, size)
 
-    order = np.argsort(np.where(known, histories * size + followers, np.iinfo(np.int64).max))[: known.sum()]
-    pair_keys = (histories * size + followers)[order]
-    before, between, last = ids[trie.zeroths], histories[trie.owners], followers[trie.owners]
+
+def _triples(trie: SphinxTrie, ids: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, Followers]:
+    """The pairs that are known as histories, u · V + w, and what follows them; arguments as of `_pairs`."""
+    size, usable = len(weights) - 1, _usable_pairs(trie, ids)
+    pair_keys = np.where(usable, ids[trie.firsts] * size + ids[trie.seconds], np.iinfo(np.int64).max)
+    order = np.argsort(pair_keys)[: usable.sum()]
+    before, between = ids[trie.zeroths], ids[trie.firsts[trie.owners]]
     couple_keys = before * size + between
-    places = np.minimum(np.searchsorted(pair_keys, couple_keys), len(pair_keys) - 1)
-    usable = (before >= 0) & (between < size) & known[trie.owners] & (pair_keys[places] == couple_keys)
-    couple = order[places]
-    likelihoods3 = np.exp(trie.triples.astype(float))
-    backed3 = np.exp((trie.pair_backoffs[couple] + trie.pairs[trie.owners]).astype(float))
-    worth3 = weights[before] * likelihoods[couple] * likelihoods3 * np.log(likelihoods3 / backed3)
-    said3 = usable & (likelihoods3 > backed3) & (worth3 > LEAST_WORTH)
-    couples, rows = np.unique(couple_keys[said3], return_inverse=True)
-    triples = _followers(rows * size + last[said3], (likelihoods3 - backed3)[said3], len(couples), size)
-    return WordTrigrams(words, singles, pairs, couples, triples)
+    places = np.minimum(np.searchsorted(pair_keys[order], couple_keys), len(order) - 1)
+    couple = order[places]  # the pair that is the triple's history
+    likelihoods = np.exp(trie.triples.astype(float))
+    backed = np.exp((trie.pair_backoffs[couple] + trie.pairs[trie.owners]).astype(float))
+    said = (before >= 0) & (between < size) & usable[trie.owners] & (pair_keys[couple] == couple_keys)
+    said &= _worthwhile(weights[before] * np.exp(trie.pairs[couple].astype(float)), likelihoods, backed)
+    couples, rows = np.unique(couple_keys[said], return_inverse=True)
+    keys = rows * size + ids[trie.seconds[trie.owners]][said]
+    return couples, _followers(keys, (likelihoods - backed)[said], len(couples), size)
+
+
+def _usable_pairs(trie: SphinxTrie, ids: np.ndarray) -> np.ndarray:
+    """Which pairs are of words that are taken; the start follows nothing."""
+    return (ids[trie.firsts] >= 0) & (ids[trie.seconds] >= 0) & (trie.seconds != trie.words.index("<s>"))
+
+
+def _worthwhile(histories: np.ndarray, likelihoods: np.ndarray, backed: np.ndarray) -> np.ndarray:
+    """Which followers say enough: their histories' probabilities, their own, and those that shorter histories give."""
+    worth = histories * likelihoods * np.log(likelihoods / backed)
+    return (likelihoods > backed) & (worth > LEAST_WORTH)
 
 
 def _followers(keys: np.ndarray, extra: np.ndarray, num_histories: int, num_words: int) -> Followers:
