@@ -8,7 +8,6 @@ All layouts are first brought to one set of names with weight norm folded, e.g. 
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -18,18 +17,14 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from audiogen import codecs, registry  # noqa: F401
 from audiogen.checkpoint import Bundle
 from audiogen.errors import AudiogenError
-from audiogen.extras import require
+from audiogen.importers.files import Tensors, find, load, load_folder
 from audiogen.importers.weight_norm import fold_weight_norm
 from audiogen.nn.seanet import Lstm, ResidualBlock, SeanetConfig, TimeNorm, Upsample
-
-Tensors = dict[str, Tensor]
 
 SPELLINGS = (
     (r"^audio_encoder\.", ""),
@@ -266,14 +261,8 @@ def _config(tensors: Tensors, settings: Settings) -> dict[str, Any]:
 
 def _open(source: str) -> tuple[Tensors, Settings]:
     """The tensors of a checkpoint as they are named in it, and its settings."""
-    path = Path(source)
-    if path.is_file():
-        return _open_file(path)
-    if path.is_dir():
-        return _open_folder(path)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", source):
-        return _open_folder(_from_hub(source))
-    raise AudiogenError(f"{source}: no such file or folder, and no name on the Hugging Face hub (owner/name)")
+    path = find(source, HUB_FILES)
+    return _open_file(path) if path.is_file() else _open_folder(path)
 
 
 def _open_folder(folder: Path) -> tuple[Tensors, Settings]:
@@ -282,12 +271,8 @@ def _open_folder(folder: Path) -> tuple[Tensors, Settings]:
     for name in HUB_FILES[:2]:
         if not (folder / name).is_file():
             raise AudiogenError(f"{folder} has no {name}; a folder in the Hugging Face layout holds {HUB_FILES[:2]}")
-    try:
-        described = json.loads((folder / HUB_FILES[0]).read_text(encoding="utf-8"))
-        described = described.get("audio_encoder", described)
-        tensors = load_file(folder / HUB_FILES[1])
-    except (OSError, ValueError, AttributeError, SafetensorError) as error:
-        raise AudiogenError(f"{folder} cannot be read: {error}") from None
+    described, tensors = load_folder(folder, HUB_FILES[0], [folder / HUB_FILES[1]])
+    described = described.get("audio_encoder", described)
     if described.get("model_type") != "encodec":
         raise AudiogenError(f"{folder} holds a model of type {described.get('model_type')!r}, not 'encodec'")
     return tensors, _hugging_face_settings(described, folder)
@@ -295,11 +280,7 @@ def _open_folder(folder: Path) -> tuple[Tensors, Settings]:
 
 def _open_file(path: Path) -> tuple[Tensors, Settings]:
     _check_hash(path)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged file makes the reader trip over
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise AudiogenError(f"{path} cannot be read as a file of tensors: {reason}") from None
+    content = load(path)
     if isinstance(content, dict) and "pretrained" in content:
         return _open(content["pretrained"])
     if isinstance(content, dict) and "best_state" in content:
@@ -346,13 +327,3 @@ def _audiocraft_settings(text: str, where: Path) -> Settings:
         return Settings(config.sample_rate, config.seanet.causal, config.seanet.pad_mode, config.seanet.dilation_base)
     except (OmegaConfBaseException, AttributeError, TypeError) as error:
         raise AudiogenError(f"{where}: its xp.cfg cannot be read: {str(error).splitlines()[0]}") from None
-
-
-def _from_hub(name: str) -> Path:
-    """The folder of a model on the Hugging Face hub, downloaded if it is not here yet."""
-    hub = require("huggingface_hub", "hub")
-    try:
-        return Path(hub.snapshot_download(name, allow_patterns=HUB_FILES))
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise AudiogenError(f"{name} cannot be fetched from the Hugging Face hub: {reason}") from None

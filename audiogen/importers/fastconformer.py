@@ -19,6 +19,7 @@ from audiogen import models, registry  # noqa: F401
 from audiogen.checkpoint import Bundle
 from audiogen.errors import AudiogenError
 from audiogen.importers.fastconformer_files import Published, open_published
+from audiogen.importers.files import Tensors
 from audiogen.models.fastconformer import FastConformerConfig
 from audiogen.models.fastconformer_hybrid import FastConformerHybridConfig
 from audiogen.nn.features import slaney_filters
@@ -41,7 +42,6 @@ BLOCK_NAMES = {
     "norm": "norm_out",
 }
 """Layers of a block, ours and theirs, that differ in nothing but the name."""
-Tensors = dict[str, Tensor]
 
 
 def read(source: str) -> Bundle:

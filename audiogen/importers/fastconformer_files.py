@@ -12,17 +12,15 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
 
 from audiogen.errors import AudiogenError
+from audiogen.importers.files import Tensors, load
 from audiogen.text.pieces import PieceTokenizer, read_sentencepiece
 
-Tensors = dict[str, Tensor]
 TRANSFORMERS_LOOKAHEADS = [13, 6, 1, 0]
 """Look-aheads of a streaming model whose processor names none, as `transformers` has it."""
 UNUSED = re.compile(r"num_batches_tracked$|^encoder\.pos_bias_|^(spec_augmentation|loss|wer|ctc_wer)\.")
@@ -96,10 +94,7 @@ def _open_nemo(path: Path) -> Published:
         described = OmegaConf.to_container(OmegaConf.create(content["model_config.yaml"].decode()))
     except OmegaConfBaseException as error:
         raise AudiogenError(f"{path}: its model_config.yaml cannot be read: {error}") from None
-    try:
-        tensors = torch.load(BytesIO(content["model_weights.ckpt"]), map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged or hostile file makes the reader trip over
-        raise AudiogenError(f"{path}: its weights are no file of tensors alone: {str(error).splitlines()[0]}") from None
+    tensors = load(BytesIO(content["model_weights.ckpt"]), f"model_weights.ckpt of {path}")
     tensors = {name: tensor for name, tensor in tensors.items() if not UNUSED.search(name)}
     if "decoder.decoder_layers.0.weight" in tensors:
         tensors = {re.sub(r"^decoder\.decoder_layers", "ctc_decoder.decoder_layers", n): t for n, t in tensors.items()}

@@ -5,7 +5,6 @@ beside them. Only tensors and plain values are unpickled. Each layout is a table
 after the other, are those of theirs.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -15,22 +14,19 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from audiogen import registry
 from audiogen.checkpoint import Bundle
 from audiogen.errors import AudiogenError
-from audiogen.extras import require
 from audiogen.importers import encodec
+from audiogen.importers.files import Tensors, find, load, load_folder
 from audiogen.models.code_lm import CodeLMConfig
 from audiogen.models.magnet import MagnetConfig
 from audiogen.models.musicgen import MusicGenConfig
 from audiogen.nn.patterns import PatternConfig
 from audiogen.protocols import CodecSpec
 
-Tensors = dict[str, Tensor]
 Pairs = list[tuple[tuple[str, ...], tuple[str, ...]]]
 
 AUDIOCRAFT, CONFIG = "state_dict.bin", "config.json"
@@ -72,7 +68,7 @@ def read(source: str, codec: str = "") -> tuple[Bundle, Bundle]:
     Raises:
         AudiogenError: If it cannot be found or read, is none of these models, or does not fit the codec.
     """
-    place = _place(source)
+    place = find(source, HUB_FILES)
     tensors, settings, pairs_of = _open(place)
     beside = place.parent if place.is_file() else place
     coded = encodec.read(codec or str(beside))
@@ -225,21 +221,6 @@ def _config(
     return asdict(MusicGenConfig(spec, network, settings.pattern, window))
 
 
-def _place(source: str) -> Path:
-    """The file or folder of a model given by path or name."""
-    path = Path(source)
-    if path.exists():
-        return path
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
-        raise AudiogenError(f"{source}: no such file or folder, and no name on the Hugging Face hub (owner/name)")
-    hub = require("huggingface_hub", "hub")
-    try:
-        return Path(hub.snapshot_download(source, allow_patterns=HUB_FILES))
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise AudiogenError(f"{source} cannot be fetched from the Hugging Face hub: {reason}") from None
-
-
 def _open(place: Path) -> tuple[Tensors, Settings, Any]:
     """Tensors, settings and the table of pairs of a file or folder."""
     if place.is_file():
@@ -250,11 +231,7 @@ def _open(place: Path) -> tuple[Tensors, Settings, Any]:
 
 
 def _open_audiocraft(path: Path) -> tuple[Tensors, Settings]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged file makes the reader trip over
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise AudiogenError(f"{path} cannot be read as a file of tensors: {reason}") from None
+    content = load(path)
     if not isinstance(content, dict) or not isinstance(content.get("best_state"), dict) or "xp.cfg" not in content:
         raise AudiogenError(f"{path} has no 'best_state' and 'xp.cfg'; it is no model of audiocraft")
     tensors = content["best_state"].get("model", content["best_state"])
@@ -291,11 +268,7 @@ def _open_hugging_face(folder: Path) -> tuple[Tensors, Settings]:
     files = sorted(folder.glob("model*.safetensors"))
     if not files or not (folder / CONFIG).is_file():
         raise AudiogenError(f"{folder} holds neither {AUDIOCRAFT} nor {CONFIG} with model.safetensors")
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        tensors = {name: tensor for file in files for name, tensor in load_file(file).items()}
-    except (OSError, ValueError, SafetensorError) as error:
-        raise AudiogenError(f"{folder} cannot be read: {error}") from None
+    config, tensors = load_folder(folder, CONFIG, files)
     if config.get("model_type") != "musicgen":
         raise AudiogenError(f"{folder} holds a model of type {config.get('model_type')!r}, not 'musicgen'")
     decoder, project = config["decoder"], tensors.get("enc_to_dec_proj.weight", torch.zeros(1, 0))

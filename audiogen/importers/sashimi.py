@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from safetensors import SafetensorError
@@ -18,10 +17,9 @@ from torch import Tensor
 from audiogen.checkpoint import Bundle
 from audiogen.codecs.pcm import PcmCodec, PcmConfig
 from audiogen.errors import AudiogenError
+from audiogen.importers.files import Tensors, load
 from audiogen.importers.weight_norm import fold_weight_norm
 from audiogen.models.sashimi import Sashimi, SashimiConfig
-
-Tensors = dict[str, Tensor]
 
 ENDS = (
     (r"^encoder\.0\.weight$|^mu_embedder\.weight$", "embedding.weight"),
@@ -149,12 +147,12 @@ def _open(path: Path) -> Tensors:
     """The tensors of a file, found where trainers put them."""
     if not path.is_file():
         raise AudiogenError(f"{path} does not exist")
-    try:
-        if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors":
+        try:
             return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, UnpicklingError, RuntimeError) as error:
-        raise AudiogenError(f"{path} cannot be read as tensors: {error}") from None
+        except (OSError, SafetensorError) as error:
+            raise AudiogenError(f"{path} cannot be read as a file of tensors: {error}") from None
+    content = load(path)
     for key in ("state_dict", "model_state_dict"):
         content = content.get(key, content)
     return {name: tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}

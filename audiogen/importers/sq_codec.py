@@ -9,7 +9,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
@@ -18,6 +17,7 @@ from audiogen import codecs, registry  # noqa: F401
 from audiogen.checkpoint import Bundle
 from audiogen.codecs.sq_codec import SqCodecConfig
 from audiogen.errors import AudiogenError
+from audiogen.importers.files import Tensors, load
 from audiogen.importers.weight_norm import fold_weight_norm
 
 NAMED = re.compile(r"(\d+)dim_(\d+)")
@@ -49,11 +49,8 @@ def read(checkpoint: str, settings: str, levels: int | None = None) -> Bundle:
     return Bundle("codec", "sq_codec", config, training=origin, licence="as published", model=model)
 
 
-def _tensors(path: str) -> dict[str, Tensor]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of any kind at all, on bytes that are no checkpoint
-        raise AudiogenError(f"{path} cannot be read as a checkpoint of tensors: {error}") from None
+def _tensors(path: str) -> Tensors:
+    state = load(path)
     state = state.get("codec_model", state) if isinstance(state, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise AudiogenError(f"{path} holds no tensors under 'codec_model'")
