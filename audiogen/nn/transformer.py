@@ -1,4 +1,4 @@
-"""Transformer layers with rotary positions on several axes, stage-conditioned norms and a key-value cache as state.
+"""Transformer layers with rotary positions on several axes and a key-value cache as state.
 
 A token has one position per axis (for a codec language model: its frame and its phone), and attention sees only
 differences of positions, so sequences may grow past any length seen in training. Keys are stored rotated: a cached
@@ -27,7 +27,6 @@ class TransformerConfig:
         layers: Blocks.
         feedforward: Width of the hidden layer in a block.
         dropout: Chance that an element of a residual branch is dropped in training.
-        stages: Tasks that share the weights, each with its own norms: `AdaLN(h, i) = a_i · LN(h) + b_i`.
         axes: Positions each token has.
     """
 
@@ -36,7 +35,6 @@ class TransformerConfig:
     layers: int = 6
     feedforward: int = 768
     dropout: float = 0.1
-    stages: int = 1
     axes: int = 2
 
     def __post_init__(self) -> None:
@@ -86,7 +84,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.norm = StageNorm(config.dim, config.stages)
+        self.norm = StageNorm(config.dim)
         per_axis = config.dim // config.heads // 2 // config.axes
         frequencies = 10_000.0 ** -(torch.arange(per_axis) / per_axis)
         self.register_buffer("frequencies", frequencies, persistent=False)
@@ -107,7 +105,6 @@ class Transformer(nn.Module):
         positions: Tensor,
         mask: Tensor | None = None,
         state: TransformerState | None = None,
-        stage: int = 0,
         lengths: Tensor | None = None,
     ) -> tuple[Tensor, TransformerState | None]:
         """Run tokens that see each other and, in a stream, all that came before.
@@ -118,7 +115,6 @@ class Transformer(nn.Module):
             mask: True where a query may see a key, [B, S, keys]: keys are the tokens of `x`, in a stream the cache's
                 slots after `x` was written. By default all tokens see each other, in a stream those up to themselves.
             state: The stream so far, or None for whole sequences.
-            stage: The task, which chooses the norms.
             lengths: In a stream, how many tokens [B] of each row are true, the rest being padding; by default all.
 
         Returns:
@@ -127,8 +123,8 @@ class Transformer(nn.Module):
         rotation = self._rotation(positions)
         if state is None:
             for block in self.blocks:
-                x = block(x, rotation, mask, stage)
-            return self.norm(x, stage), None
+                x = block(x, rotation, mask)
+            return self.norm(x), None
         size = x.shape[1]
         first, last = state.length.aminmax()
         slots = state.length[:, None] + torch.arange(size, device=x.device)
@@ -139,9 +135,9 @@ class Transformer(nn.Module):
             mask = torch.arange(end, device=x.device) <= slots[:, :, None]
         window = slice(int(first), end) if first == last else slots
         for block, keys, values in zip(self.blocks, state.keys, state.values, strict=True):
-            x = block(x, rotation, mask, stage, Cache(keys, values, window, end))
+            x = block(x, rotation, mask, Cache(keys, values, window, end))
         added = size if lengths is None else lengths
-        return self.norm(x, stage), TransformerState(state.keys, state.values, state.length + added)
+        return self.norm(x), TransformerState(state.keys, state.values, state.length + added)
 
     def _rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Cosine and sine [B, S, 1, 1, D / H / 2] of every position times every frequency."""
@@ -158,14 +154,13 @@ class Stepper:
     Args:
         transformer: Whose weights to use; they must not change meanwhile.
         state: The streams so far. Its buffers are written in place: go on from `Stepper.state`.
-        stage: As for `Transformer.forward`.
     """
 
-    def __init__(self, transformer: Transformer, state: TransformerState, stage: int = 0):
+    def __init__(self, transformer: Transformer, state: TransformerState):
         self._cache = state
-        self._norm = _Norm(transformer.norm, stage)
+        self._norm = _Norm(transformer.norm)
         layers = zip(transformer.blocks, state.keys, state.values, strict=True)
-        self._blocks = [BlockStepper(block, keys, values, stage) for block, keys, values in layers]
+        self._blocks = [BlockStepper(block, keys, values) for block, keys, values in layers]
         batch, heads, self._capacity, width = state.keys[0].shape
         self._lengths, self._pace = state.length.clone(), torch.ones_like(state.length)
         first, last = state.length.aminmax()
@@ -206,12 +201,12 @@ class Stepper:
 class BlockStepper:
     """What `Stepper` keeps of a `Block`: its weights ready for use and the buffers of its cache."""
 
-    def __init__(self, block: "Block", keys: Tensor, values: Tensor, stage: int):
+    def __init__(self, block: "Block", keys: Tensor, values: Tensor):
         self.heads, self.width = keys.shape[1], keys.shape[3]
         self.keys, self.values = keys, values
         self.key_slots, self.value_slots = (buffer.view(-1, self.width) for buffer in (keys, values))
-        self.attention_norm = _Norm(block.attention_norm, stage)
-        self.feedforward_norm = _Norm(block.feedforward_norm, stage)
+        self.attention_norm = _Norm(block.attention_norm)
+        self.feedforward_norm = _Norm(block.feedforward_norm)
         linears = (block.attention.inputs, block.attention.out, block.expand, block.reduce)
         self.inputs, self.out, self.expand, self.reduce = map(_ready, linears)
 
@@ -240,8 +235,8 @@ class BlockStepper:
 class _Norm:
     """A `StageNorm` of one stage."""
 
-    def __init__(self, norm: "StageNorm", stage: int):
-        self.weight, self.bias = norm.weight[stage], norm.bias[stage]
+    def __init__(self, norm: "StageNorm"):
+        self.weight, self.bias = norm.weight[0], norm.bias[0]
         self.shape = self.weight.shape
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -284,9 +279,9 @@ class Block(nn.Module):
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
-        self.attention_norm = StageNorm(config.dim, config.stages)
+        self.attention_norm = StageNorm(config.dim)
         self.attention = Attention(config.dim, config.heads)
-        self.feedforward_norm = StageNorm(config.dim, config.stages)
+        self.feedforward_norm = StageNorm(config.dim)
         self.expand = nn.Linear(config.dim, config.feedforward)
         self.reduce = nn.Linear(config.feedforward, config.dim)
         self.dropout = nn.Dropout(config.dropout)
@@ -299,12 +294,11 @@ class Block(nn.Module):
         x: Tensor,
         rotation: tuple[Tensor, Tensor],
         mask: Tensor | None,
-        stage: int,
         cache: Cache | None = None,
     ) -> Tensor:
         """Tokens [B, S, D] to tokens [B, S, D]; see `Transformer.forward`."""
-        x = x + self.dropout(self.attention(self.attention_norm(x, stage), rotation, mask, cache))
-        hidden = F.gelu(self.expand(self.feedforward_norm(x, stage)), approximate="tanh")
+        x = x + self.dropout(self.attention(self.attention_norm(x), rotation, mask, cache))
+        hidden = F.gelu(self.expand(self.feedforward_norm(x)), approximate="tanh")
         return x + self.dropout(self.reduce(hidden))
 
 
@@ -335,7 +329,7 @@ class Attention(nn.Module):
 class StageNorm(nn.Module):
     """Layer norm with a gain and an offset for each stage (AdaLN of VALL-E, arXiv 2301.02111 §4.2.2)."""
 
-    def __init__(self, dim: int, stages: int):
+    def __init__(self, dim: int, stages: int = 1):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(stages, dim))
         self.bias = nn.Parameter(torch.zeros(stages, dim))

@@ -10,7 +10,7 @@ from audiogen.nn.transformer import Stepper, Transformer, TransformerConfig, Tra
 @pytest.fixture
 def model() -> Transformer:
     torch.manual_seed(0)
-    return Transformer(TransformerConfig(dim=32, heads=2, layers=2, feedforward=48, stages=3)).eval()
+    return Transformer(TransformerConfig(dim=32, heads=2, layers=2, feedforward=48)).eval()
 
 
 def positions(batch: int, size: int) -> torch.Tensor:
@@ -23,10 +23,10 @@ def positions(batch: int, size: int) -> torch.Tensor:
 def test_a_stream_equals_the_whole(model, sizes):
     x, where = torch.randn(2, 12, 32), positions(2, 12)
     causal = torch.ones(12, 12, dtype=torch.bool).tril().expand(2, -1, -1)
-    whole, _ = model(x, where, causal, stage=2)
+    whole, _ = model(x, where, causal)
     state, parts, begin = model.init_state(2, 12), [], 0
     for size in sizes:
-        part, state = model(x[:, begin : begin + size], where[:, begin : begin + size], state=state, stage=2)
+        part, state = model(x[:, begin : begin + size], where[:, begin : begin + size], state=state)
         parts.append(part)
         begin += size
     torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-5, rtol=0)
@@ -54,11 +54,11 @@ def test_a_stepper_does_what_the_transformer_does(model, lengths):
         torch.nn.init.normal_(weight, std=0.3)
     batch, before = len(lengths), torch.tensor(lengths)
     x, where = torch.randn(batch, 5, 32), positions(batch, 5)
-    _, state = model(x, where, state=model.init_state(batch, 9), stage=2, lengths=before)
-    expected, stepper = state.copy(9), Stepper(model, state, stage=2)
+    _, state = model(x, where, state=model.init_state(batch, 9), lengths=before)
+    expected, stepper = state.copy(9), Stepper(model, state)
     for token in torch.randn(4, batch, 32):
         at = torch.randint(50, (batch, 2))
-        output, expected = model(token[:, None], at[:, None], state=expected, stage=2)
+        output, expected = model(token[:, None], at[:, None], state=expected)
         torch.testing.assert_close(stepper(token, at), output[:, 0], atol=1e-5, rtol=0)
     assert torch.equal(stepper.state.length, before + 4)
     for mine, other in zip(stepper.state.keys + stepper.state.values, expected.keys + expected.values, strict=True):
