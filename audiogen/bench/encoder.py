@@ -41,7 +41,7 @@ def bench_encoder(model: str = "recognizer-en", threads: int = 1, pairs: int = P
         rows = _rows(model, recognizer.encoder, recognizer.config.lookaheads, 1, pairs)
         for streams in STREAMS:
             rows += _rows(f"{LARGE_DEPTH} large layers, {streams} at once", large, LARGE_LOOKAHEADS, streams, pairs)
-    units = {"ours": "RTF", "keys projected anew": "RTF"}
+    units = {"ours": "RTF", "keys projected anew": "RTF", **dict.fromkeys(timing.ratio_columns("times ours"), "")}
     note = (
         f"{SECONDS:g} s of sound through the encoder alone, chunk by chunk of look-ahead + 1 frames, with a left "
         f"context of {recognizer.config.left_context} and {LARGE['left_context']} frames; streams at once together. "
@@ -62,9 +62,7 @@ def _rows(name: str, encoder: Conformer, lookaheads: Iterable[int], streams: int
                 "name": f"{name}, look-ahead {lookahead}",
                 "ours": compared.first / SECONDS,
                 "keys projected anew": compared.second / SECONDS,
-                "times ours": compared.ratio,
-                "lower quartile": compared.low,
-                "upper quartile": compared.high,
+                **compared.figures("times ours"),
                 "largest difference": float((ways[0]() - ways[1]()).abs().max()),
             }
         )
