@@ -19,11 +19,11 @@ train() { # name, steps that take at least as long, and the model
     "train.steps=$count" "${@}"
 }
 
-train sashimi-4 500 model=sashimi_small "$@"
-train wavenet 400 model=wavenet_small "$@"
-train samplernn 400 model=samplernn_small "$@"
-train sashimi-2 800 model=sashimi_small model.config.layers=2 "$@"
-train sashimi-8 400 model=sashimi_small model.config.layers=8 "$@"
-train mamba-4 400 model=sashimi_small model.config.ssm=mamba model.config.state_size=16 "$@"
+train sashimi-4 400 model=sashimi_small "$@"
+train wavenet 300 model=wavenet_small "$@"
+train samplernn 300 model=samplernn_small "$@"
+train sashimi-2 600 model=sashimi_small model.config.layers=2 "$@"
+train sashimi-8 300 model=sashimi_small model.config.layers=8 "$@"
+train mamba-4 300 model=sashimi_small model.config.ssm=mamba model.config.state_size=16 "$@"
 python -m audiogen.recipes.waveform_race "$folder"/{sashimi-{2,4,8},mamba-4,wavenet,samplernn} \
   --steps "$steps" --seconds "$seconds" --json "$folder/race.json"
