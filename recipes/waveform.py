@@ -56,7 +56,7 @@ class Train:
         described = dataclasses.replace(config.model, config=settings)
         model = new_model(described, config.init_from, config.train.seed)
         watched = clip_batches(config, "valid", tail)
-        assets = {"pcm": config.codec.config, "labels": labels, "tail_seconds": tail}
+        assets = {"pcm": config.codec.config, "labels": labels, "tail_seconds": tail, "guidance": config.infer.guidance}
         train_and_export(
             SingleObjective(model),
             clip_batches(config, "train", tail, shuffle=True).batches,
@@ -88,7 +88,7 @@ class Generate:
 
         def make(key: str, label: str | None, count: int, seed: int) -> Row:
             began = time.perf_counter()
-            draw = {"temperature": config.infer.temperature, "top_p": config.infer.top_p}
+            draw = {name: getattr(config.infer, name) for name in ("temperature", "top_p", "guidance")}
             made = generator.generate(config.infer.seconds, count, label, seed=seed, **draw)
             took = time.perf_counter() - began
             files = [f"audio/{key}-{number:02d}.wav" for number in range(count)]

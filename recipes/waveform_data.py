@@ -60,12 +60,16 @@ class WaveformData:
 
 @dataclass
 class WaveformClips:
-    """What is generated: `clips` of each class, at most `seconds` long, by a draw of that temperature and top-p."""
+    """What is generated: `clips` of each class, at most `seconds` long, by a draw of that temperature and top-p.
+
+    `guidance` is how far a draw leans towards the class, also by default in the bundle; 1 is no further than learnt.
+    """
 
     clips: int = 100
     seconds: float = 1.0
     temperature: float = 1.0
     top_p: float = 1.0
+    guidance: float = 1.0
 
 
 @dataclass

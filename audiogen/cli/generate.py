@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import audiogen
 from audiogen.cli.common import Making, refuse_terminal
-from audiogen.cli.parser import add_json, describe, group, new_command
+from audiogen.cli.parser import DEFAULT_WAVEFORM, add_json, describe, group, new_command
 from audiogen.errors import AudiogenError
 from audiogen.files import check_writable, write_json
 
@@ -105,15 +105,17 @@ def _add_waveform(kinds: Any) -> None:
         parser,
         generate_waveform,
         """
-        audiogen generate waveform --model exp/waveform_digits/train/bundle --label seven --out seven.wav
-        audiogen generate waveform --model my-digits --label seven --count 5 --reject
-        audiogen generate waveform --model my-digits --label three --stream | aplay -t raw -f S16_LE -r 8000
+        audiogen generate waveform --label seven --out seven.wav
+        audiogen generate waveform --label three --count 5 --reject
+        audiogen generate waveform --label six --stream | aplay -t raw -f S16_LE -r 8000
         audiogen generate waveform --model my-sonatas --prompt start.wav --seconds 20 --out more.flac
         """,
     )
     parser.add_argument("--label", metavar="CLASS", help="what it should be, for a model of classes")
     parser.add_argument("--out", metavar="FILE", help="a .wav, .flac or .ogg file (default: generated.wav)")
-    parser.add_argument("--model", required=True, metavar="NAME", help="a waveform model, or the folder of one")
+    parser.add_argument(
+        "--model", default=DEFAULT_WAVEFORM, metavar="NAME", help="a waveform model (default: %(default)s)"
+    )
     parser.add_argument(
         "--seconds", type=float, default=2.0, metavar="S", help="its length, or most, if it ends by itself (default: 2)"
     )
@@ -126,6 +128,9 @@ def _add_waveform(kinds: Any) -> None:
         "--temperature", type=float, default=1.0, metavar="T", help="below 1 for less chance (default: 1)"
     )
     parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="keep the likeliest share P of each draw")
+    parser.add_argument(
+        "--guidance", type=float, metavar="G", help="how far to lean towards the class; 1 is no further than learnt"
+    )
     parser.add_argument("--stream", action="store_true", help="raw 16-bit mono sound to standard output as it is made")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another number, another sound (default: 0)")
     add_json(parser)
@@ -152,7 +157,7 @@ def _waveforms(
 ) -> "Iterator[Tensor]":
     """Pieces of one sound in a stream, or else whole sounds, [1, n] each."""
     asked = {"label": options.label, "prompt": prompt, "seed": options.seed}
-    asked |= {"temperature": options.temperature, "top_p": options.top_p}
+    asked |= {"temperature": options.temperature, "top_p": options.top_p, "guidance": options.guidance}
     if options.stream:
         return generator.stream(options.seconds, **asked)
     return iter(generator.generate(options.seconds, options.count, reject=options.reject, **asked).clips())

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from audiogen.errors import AudiogenError
 
 DEFAULT_VOICE, DEFAULT_RECOGNIZER, DEFAULT_CODEC = "voice-en", "recognizer-en", "codec-24khz"
+DEFAULT_WAVEFORM = "digits-en"
 
 
 class Parser(argparse.ArgumentParser):

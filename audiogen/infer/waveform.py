@@ -18,6 +18,7 @@ from audiogen.nn.state import State
 from audiogen.protocols import AudioTokens, Codec
 
 CHUNK_SECONDS = 0.064
+MOST_GUIDANCE = 10.0
 CUT = (0.4, 0.05)  # shares of the least and the most likely clips that the published samples leave out
 
 
@@ -57,7 +58,8 @@ class WaveformGenerator:
 
     Args:
         bundle: A bundle of kind `waveform`, with its model. Its assets hold the config `pcm` of the codec; for a model
-            of classes, their names, `labels`; for one of sounds that end, the silence after them, `tail_seconds`.
+            of classes, their names, `labels`, and how far it leans towards them, `guidance`; for one of sounds that
+            end, the silence after them, `tail_seconds`.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -65,6 +67,7 @@ class WaveformGenerator:
         self.codec: Codec = registry.build("codec", "pcm", bundle.assets["pcm"])
         self.labels: list[str] = list(bundle.assets.get("labels", ()))
         self.sample_rate: int = self.codec.spec.sample_rate
+        self.guidance: float = bundle.assets.get("guidance", 1.0)
         self._tail = round(bundle.assets.get("tail_seconds", 0) * self.sample_rate)
         self._stepper = stepper(self.model)
 
@@ -76,6 +79,7 @@ class WaveformGenerator:
         prompt: Tensor | None = None,
         temperature: float = 1.0,
         top_p: float = 1.0,
+        guidance: float | None = None,
         seed: int = 0,
         reject: bool = False,
     ) -> Generated:
@@ -88,14 +92,17 @@ class WaveformGenerator:
             prompt: Sound [1, N] to go on from.
             temperature: Above 1 for more surprise, below for less.
             top_p: Keep the likeliest codes that together reach this probability.
+            guidance: How far to lean from any class towards `label`: 1 is no further than learnt and takes half the
+                work; the model's own if None.
             seed: Another number, another sound.
             reject: Whether to make more, leave out some by `Generated.likeliest_but` and return `count` of the rest.
         """
         if reject:
-            made = self.generate(seconds, math.ceil(count / (1 - sum(CUT))), label, prompt, temperature, top_p, seed)
+            more = math.ceil(count / (1 - sum(CUT)))
+            made = self.generate(seconds, more, label, prompt, temperature, top_p, guidance, seed)
             return made.likeliest_but().first(count)
         ending = self._ending(seconds, count)
-        pieces = list(self._pieces(seconds, ending, label, prompt, Sampler(temperature, top_p), seed))
+        pieces = list(self._pieces(seconds, ending, label, prompt, Sampler(temperature, top_p), guidance, seed))
         codes, likelihoods = zip(*pieces, strict=True)
         likelihood = torch.stack(likelihoods).sum(0) / ending.lengths
         return Generated(self._decode(torch.cat(codes, dim=-1)), ending.lengths, likelihood)
@@ -107,11 +114,12 @@ class WaveformGenerator:
         prompt: Tensor | None = None,
         temperature: float = 1.0,
         top_p: float = 1.0,
+        guidance: float | None = None,
         seed: int = 0,
     ) -> Iterator[Tensor]:
         """The clip of `generate` with count 1 while it is made, in pieces [1, n]."""
         ending = self._ending(seconds, 1)
-        for codes, _ in self._pieces(seconds, ending, label, prompt, Sampler(temperature, top_p), seed):
+        for codes, _ in self._pieces(seconds, ending, label, prompt, Sampler(temperature, top_p), guidance, seed):
             yield self._decode(codes)[0]
 
     def _ending(self, seconds: float, count: int) -> Ending:
@@ -120,32 +128,53 @@ class WaveformGenerator:
         return Ending(count, self.model.config.start, self._tail)
 
     def _pieces(
-        self, seconds: float, ending: Ending, label: str | None, prompt: Tensor | None, sampler: Sampler, seed: int
+        self,
+        seconds: float,
+        ending: Ending,
+        label: str | None,
+        prompt: Tensor | None,
+        sampler: Sampler,
+        guidance: float | None,
+        seed: int,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Codes [B, n] and the log-likelihood [B] of each piece, until all clips have ended."""
-        count = len(ending.lengths)
+        count, guidance = len(ending.lengths), self._checked_guidance(guidance)
         generator = torch.Generator().manual_seed(seed)
-        last, state = self._begin(count, label, prompt)
+        last, state = self._begin(count, label, prompt, guided=guidance != 1)
+        options = {"temperature": sampler.temperature, "top_p": sampler.top_p, "guidance": guidance}
         left, longest = max(1, round(seconds * self.sample_rate)), round(CHUNK_SECONDS * self.sample_rate)
         while left and not ending.all:
             size = min(left, longest)
             # Drawn sample after sample, so that a clip is the same in pieces of any length.
             uniforms = torch.rand(size, count, generator=generator).T
-            codes, likelihood, state = self._stepper.draw(last, uniforms, state, sampler.temperature, sampler.top_p)
+            codes, likelihood, state = self._stepper.draw(last, uniforms, state, **options)
             last, left = codes[:, -1], left - size
             codes, going = ending(codes)
             yield codes, likelihood * going
 
+    def _checked_guidance(self, guidance: float | None) -> float:
+        if guidance is None or not self.labels:
+            return self.guidance if self.labels else 1.0
+        if not 0 <= guidance <= MOST_GUIDANCE:
+            raise AudiogenError(f"guidance is {guidance:g}; it must be between 0 and {MOST_GUIDANCE:g}")
+        return guidance
+
     @torch.no_grad()
-    def _begin(self, count: int, label: str | None, prompt: Tensor | None) -> tuple[Tensor, State]:
-        """The code to go on from and the streams before it; a prompt is taken in by convolution."""
+    def _begin(self, count: int, label: str | None, prompt: Tensor | None, guided: bool) -> tuple[Tensor, State]:
+        """The code to go on from and the streams before it; a prompt is taken in by convolution.
+
+        With guidance there are as many streams again, of any class.
+        """
         labels, start = self._label_index(label, count), self.model.config.start
+        if guided:
+            labels = torch.cat([labels, torch.full((count,), len(self.labels))])
+        streams = count * (1 + guided)
         if prompt is None or prompt.shape[-1] == 0:
-            return torch.full((count,), start), self._stepper.init_state(count, labels)
-        codes = self.codec.encode(prompt[None]).codes[0, :1].expand(count, -1)
+            return torch.full((count,), start), self._stepper.init_state(streams, labels)
+        codes = self.codec.encode(prompt[None]).codes[0, :1].expand(streams, -1)
         before = torch.nn.functional.pad(codes[:, :-1], (1, 0), value=start)
-        _, state = self.model.step(before, self.model.init_state(count, labels))
-        return codes[:, -1], self._stepper.resume(state, before.shape[1])
+        _, state = self.model.step(before, self.model.init_state(streams, labels))
+        return codes[:count, -1], self._stepper.resume(state, before.shape[1])
 
     def _label_index(self, label: str | None, count: int) -> Tensor | None:
         if label is None and self.labels:
@@ -176,15 +205,24 @@ class PlainStepper:
 
     @torch.no_grad()
     def draw(
-        self, last: Tensor, uniforms: Tensor, state: State, temperature: float = 1.0, top_p: float = 1.0
+        self,
+        last: Tensor,
+        uniforms: Tensor,
+        state: State,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        guidance: float = 1.0,
     ) -> tuple[Tensor, Tensor, State]:
         """Sample on from the codes `last` [B], one sample for each of uniforms [B, n]; see `FusedSashimi.draw`."""
-        sampler = Sampler(temperature, top_p)
-        codes, likelihood = [last], torch.zeros(len(last), dtype=torch.float64)
+        sampler, count = Sampler(temperature, top_p), len(last)
+        codes, likelihood = [last], torch.zeros(count, dtype=torch.float64)
         for uniform in uniforms.unbind(1):
-            logits, state = self._model.step(codes[-1][:, None], state)
-            codes.append(sampler.pick(logits[:, 0], uniform))
-            likelihood += logits[:, 0].log_softmax(-1).gather(1, codes[-1][:, None])[:, 0]
+            heard = codes[-1].repeat(len(state.label) // count)[:, None]
+            logits, state = self._model.step(heard, state)
+            own, others = logits[:count, 0], logits[-count:, 0]
+            logits = others + guidance * (own - others)
+            codes.append(sampler.pick(logits, uniform))
+            likelihood += logits.log_softmax(-1).gather(1, codes[-1][:, None])[:, 0]
         return torch.stack(codes[1:], dim=1), likelihood, state
 
 

@@ -99,27 +99,37 @@ class FusedSashimi:
         return logits, FusedState(state.memory, (state.phase + codes.shape[1]) % self._period)
 
     def draw(
-        self, last: Tensor, uniforms: Tensor, state: FusedState, temperature: float = 1.0, top_p: float = 1.0
+        self,
+        last: Tensor,
+        uniforms: Tensor,
+        state: FusedState,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        guidance: float = 1.0,
     ) -> tuple[Tensor, Tensor, FusedState]:
         """Sample on.
 
         Args:
             last: The codes [B] to go on from; `config.start` at the beginning.
             uniforms: Random numbers in [0, 1), [B, n], one a sample to draw.
-            state: The streams, before `last`; written over.
+            state: The streams, before `last`; written over. Of B, or of 2 B of which the second half is for guidance.
             temperature: Divides the logits; 0 takes the likeliest code.
             top_p: Keeps the likeliest codes that together reach this probability.
+            guidance: Where logits lie on the line from those of the second half, 0, to those of the first, 1.
 
         Returns:
             Codes [B, n]; the log-likelihood [B] of them all, at temperature 1; the state.
         """
         self._check(last)
-        codes = torch.cat([last[:, None], torch.empty(uniforms.shape, dtype=torch.long)], dim=1)
-        likelihood, memory = torch.zeros(len(last), dtype=torch.float64), state.memory.numpy()
+        sessions, memory = len(state.memory), state.memory.numpy()
+        codes = torch.empty(sessions, 1 + uniforms.shape[1], dtype=torch.long)
+        codes[:, 0] = last.repeat(sessions // len(last))
+        likelihood = torch.zeros(len(last), dtype=torch.float64)
         # As floats: of another type the compiled code would be compiled anew.
-        options = (state.phase, uniforms.contiguous().numpy(), float(temperature), float(top_p))
-        draw(self._net, memory.ravel(), memory.shape, *options, codes.numpy(), likelihood.numpy())
-        return codes[:, 1:], likelihood, FusedState(state.memory, (state.phase + uniforms.shape[1]) % self._period)
+        options = (uniforms.contiguous().numpy(), float(temperature), float(top_p), float(guidance))
+        draw(self._net, memory.ravel(), memory.shape, state.phase, *options, codes.numpy(), likelihood.numpy())
+        after = FusedState(state.memory, (state.phase + uniforms.shape[1]) % self._period)
+        return codes[: len(last), 1:], likelihood, after
 
     def _check(self, codes: Tensor) -> None:
         """Compiled code would read whatever lies at the place of a code that does not exist."""

@@ -71,17 +71,32 @@ def feed(net, memory, shape, index, codes, logits):
 
 
 @njit(cache=True, nogil=True)
-def draw(net, memory, shape, index, uniforms, temperature, top_p, codes, likelihood):
-    """Codes [B, 1 + n], of which the first are given, and the log-likelihood [B] of the others; see `feed`."""
-    rows, levels = shape[0], net[3].levels
+def draw(net, memory, shape, index, uniforms, temperature, top_p, guidance, codes, likelihood):
+    """Codes [B, 1 + n], of which the first are given, and the log-likelihood [B] of the others; see `feed`.
+
+    There are B sessions, or 2 B of which the second half is leaned away from by `guidance` and hears the same codes.
+    """
+    rows, levels, drawn = shape[0], net[3].levels, len(likelihood)
     streams, scratch = (memory, shape[1], rows), _scratch(net, rows)
     logits, chances = np.empty(rows * levels, np.float32), np.empty(levels, np.float32)
     for t in range(uniforms.shape[1]):
         _sample(net, streams, index + t, codes, t, scratch, logits, 0, levels)
-        for row in range(rows):
+        for row in range(drawn):
+            if rows > drawn:
+                _lean(logits, row * levels, (drawn + row) * levels, levels, guidance)
             code, logarithm = _choose(logits, row * levels, levels, uniforms[row, t], temperature, top_p, chances)
-            codes[row, t + 1] = code
             likelihood[row] += logarithm
+            for session in range(row, rows, drawn):
+                codes[session, t + 1] = code
+
+
+@njit
+def _lean(logits, place, other, levels, guidance):
+    """From the `other` logits so far towards, or beyond, those at `place`."""
+    factor = splat(np.float32(guidance))
+    for i in range(0, levels, WIDTH):
+        base = load(logits, other + i)
+        store(logits, place + i, fma(factor, load(logits, place + i) - base, base))
 
 
 @njit

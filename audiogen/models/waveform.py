@@ -68,7 +68,7 @@ class WaveformModel(nn.Module):
 
         Args:
             batch_size: B.
-            labels: Classes [B] of what to make, for a model that has classes.
+            labels: Classes [B] of what to make, for a model that has classes; `config.classes` stands for any of them.
         """
         raise NotImplementedError
 
@@ -81,12 +81,13 @@ class WaveformModel(nn.Module):
         return self.init_state(batch_size, labels)
 
     def _label(self, labels: Tensor | None, batch_size: int) -> Tensor:
-        """The vectors [B, label_dim] of classes; zeros for a model without."""
+        """The vectors [B, label_dim] of classes, for any class the mean of them; zeros for a model without."""
         if self.labels is None:
             if labels is not None:
                 raise AudiogenError("this model has no classes; it takes no labels")
             return next(self.parameters()).new_zeros(batch_size, self._label_dim)
-        if labels is None or not all(0 <= label < self.config.classes for label in labels.tolist()):
+        if labels is None or not all(0 <= label <= self.config.classes for label in labels.tolist()):
             given = "none" if labels is None else labels.tolist()
-            raise AudiogenError(f"labels from 0 to {self.config.classes - 1} are needed, got {given}")
-        return self.labels(labels)
+            raise AudiogenError(f"labels from 0 to {self.config.classes} are needed, got {given}")
+        vectors = self.labels.weight
+        return torch.cat([vectors, vectors.mean(0, keepdim=True)])[labels]

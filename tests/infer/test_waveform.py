@@ -47,7 +47,7 @@ def test_streamed_equals_whole(generator, monkeypatch):
 def test_fused_and_plain_make_the_same(folder, monkeypatch):
     pytest.importorskip("numba")
     settings = {"seconds": 0.1, "count": 3, "label": "zero", "prompt": torch.rand(1, 37) - 0.5}
-    for options in ({}, {"temperature": 0.7}, {"top_p": 0.8}):
+    for options in ({}, {"temperature": 0.7}, {"top_p": 0.8}, {"guidance": 2.5}):
         clips = []
         for plain in (False, True):
             generator = api.load(folder)
@@ -65,6 +65,25 @@ def test_a_prompt_counts_as_heard(generator):
     with torch.no_grad():
         chances = generator.model(codes, torch.tensor([1])).log_softmax(-1).gather(2, codes[..., None])[:, 100:]
     torch.testing.assert_close(resumed.log_likelihood.float(), chances.mean((1, 2)), atol=1e-5, rtol=0)
+
+
+def test_guidance_leans_on_the_line_from_any_class_to_the_one(generator):
+    wave = generator.generate(0.1, label="one", guidance=3).wave
+    codes = generator.codec.encode(wave).codes[:, 0]
+    with torch.no_grad():
+        own, others = (generator.model(codes, torch.tensor([label])) for label in (1, 2))
+    chances = (others + 3 * (own - others)).log_softmax(-1).gather(2, codes[..., None]).mean((1, 2))
+    made = generator.generate(0.1, label="one", guidance=3)
+    torch.testing.assert_close(made.log_likelihood.float(), chances, atol=1e-5, rtol=0)
+    plain = generator.generate(0.1, label="one")
+    torch.testing.assert_close(generator.generate(0.1, label="one", guidance=1).wave, plain.wave, atol=0, rtol=0)
+    generator.guidance = 3.0
+    assert torch.equal(generator.generate(0.1, label="one").wave, wave)
+
+
+def test_impossible_guidance_is_refused(generator):
+    with pytest.raises(AudiogenError, match="guidance is 11; it must be between 0 and 10"):
+        generator.generate(0.1, label="one", guidance=11)
 
 
 def test_a_seed_repeats_itself_and_classes_differ(generator):

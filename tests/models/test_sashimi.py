@@ -95,9 +95,15 @@ def test_padding_does_not_count():
 def test_labels_are_asked_for_and_checked():
     with pytest.raises(AudiogenError, match="takes no labels"):
         tiny().init_state(1, torch.tensor([0]))
-    for labels in (None, torch.tensor([3])):
-        with pytest.raises(AudiogenError, match="from 0 to 2"):
+    for labels in (None, torch.tensor([4])):
+        with pytest.raises(AudiogenError, match="from 0 to 3"):
             tiny(classes=3).init_state(1, labels)
+
+
+def test_any_class_is_the_mean_of_all():
+    model = tiny(classes=3)
+    *each, of_any = model.init_state(4, torch.arange(4)).label
+    torch.testing.assert_close(of_any, torch.stack(each).mean(0))
 
 
 @pytest.mark.parametrize("wrong", [{"ssm": "s5"}, {"state_size": 7}, {"codec": SPEC.to_dict() | {"hop_length": 320}}])
