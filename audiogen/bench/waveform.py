@@ -13,12 +13,13 @@ from audiogen.models.sashimi import Sashimi, SashimiConfig
 from audiogen.protocols import CodecSpec
 
 MODELS = {"S4": {}, "S4D": {"ssm": "s4d"}, "S4, GLU": {"glu": True}}
+PRECISIONS = {"": False, ", bf16 weights": True}
 SECONDS = 1.0  # of measuring each
 BATCHES = (1, 16)
 
 
 def bench_sashimi(threads: int = 1, dim: int = 64) -> Table:
-    """Samples a second of SaShiMi at the paper's size: fused, plain, and at most.
+    """Samples a second of SaShiMi at the paper's size: fused in either precision, plain, and at most.
 
     The most a core could do is set by the arithmetic, at the speed of a matrix product, or by reading the weights and
     states, at the speed at which the core reads as many bytes, whichever takes longer.
@@ -36,20 +37,22 @@ def bench_sashimi(threads: int = 1, dim: int = 64) -> Table:
             model = Sashimi(config).eval()
             bandwidth = _read_speed(sum(parameter.numel() for parameter in model.parameters()))
             for batch in BATCHES:
-                flops, traffic = _sashimi_work(config, batch)
-                limit = 1 / max(flops / speed, traffic / bandwidth)
-                fused = _samples_per_second(stepper(model), batch, config)
-                rows.append(
-                    {
-                        "name": f"{name}, batch {batch}",
-                        "fused": fused,
-                        "plain": _samples_per_second(PlainStepper(model), batch, config),
-                        "arithmetic": flops / 1e6,
-                        "traffic": traffic / 1e6,
-                        "limit": limit,
-                        "share of the limit": 100 * fused / limit,
-                    }
-                )
+                plain = _samples_per_second(PlainStepper(model), batch, config)
+                for precision, half in PRECISIONS.items():
+                    flops, traffic = _sashimi_work(config, batch, half)
+                    limit = 1 / max(flops / speed, traffic / bandwidth)
+                    fused = _samples_per_second(stepper(model, half), batch, config)
+                    rows.append(
+                        {
+                            "name": f"{name}, batch {batch}{precision}",
+                            "fused": fused,
+                            "plain": plain,
+                            "arithmetic": flops / 1e6,
+                            "traffic": traffic / 1e6,
+                            "limit": limit,
+                            "share of the limit": 100 * fused / limit,
+                        }
+                    )
     rate = "samples/s"
     units = {"fused": rate, "plain": rate, "arithmetic": "MFLOP", "traffic": "MB", "limit": rate}
     note = (
@@ -81,20 +84,20 @@ def _read_speed(count: int) -> float:
     return 4 * count / _best_seconds(lambda: numbers.sum())
 
 
-def _sashimi_work(config: SashimiConfig, batch: int) -> tuple[float, float]:
+def _sashimi_work(config: SashimiConfig, batch: int, half: bool) -> tuple[float, float]:
     """Floating-point operations, and bytes of weights and states that pass, a sample of one of `batch` streams."""
-    pairs, s4 = config.state_size // 2, config.ssm == "s4"
+    pairs, s4, size = config.state_size // 2, config.ssm == "s4", 2 if half else 4
     flops, traffic, rate = 2.0 * config.dim * config.codec.codebook_size, 0.0, 1
-    weights = config.dim * config.codec.codebook_size
+    weights = size * config.dim * config.codec.codebook_size
     for tier, dim in enumerate(config.dims):
         matrices = dim * dim * (1 + config.glu + 2 * config.feedforward)
         between = 2 * dim * config.expand * dim * config.pools[tier] if tier < len(config.pools) else 0
         layers = config.layers * (2 if config.unet and between else 1)
         flops += layers * (2 * matrices + (20 if s4 else 12) * pairs * dim) / rate
-        weights += layers * (matrices + (8 if s4 else 4) * pairs * dim) / rate
+        weights += layers * (size * matrices + 4 * (8 if s4 else 4) * pairs * dim) / rate
         traffic += 4 * layers * 2 * (2 * pairs + s4) * dim / rate  # read and written
         if between:
             rate *= config.pools[tier]
             flops += 2 * between / rate
-            weights += between / rate
-    return flops, traffic + 4 * weights / batch
+            weights += size * between / rate
+    return flops, traffic + weights / batch

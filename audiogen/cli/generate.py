@@ -131,6 +131,7 @@ def _add_waveform(kinds: Any) -> None:
     parser.add_argument(
         "--guidance", type=float, metavar="G", help="how far to lean towards the class; 1 is no further than learnt"
     )
+    parser.add_argument("--bf16", action="store_true", help="16-bit weights: faster, less exact")
     parser.add_argument("--stream", action="store_true", help="raw 16-bit mono sound to standard output as it is made")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another number, another sound (default: 0)")
     add_json(parser)
@@ -143,6 +144,8 @@ def generate_waveform(options: argparse.Namespace) -> None:
     out = None if options.stream else Path(options.out or "generated.wav")
     _check(options, out)
     generator = audiogen.load(options.model, "waveform")
+    if options.bf16:
+        generator.to_bf16()
     prompt = _recording(options.prompt, generator.sample_rate)
     making = Making(generator.sample_rate)
     clips = list(making.follow(_waveforms(generator, options, prompt), options.stream))

@@ -71,6 +71,10 @@ class WaveformGenerator:
         self._tail = round(bundle.assets.get("tail_seconds", 0) * self.sample_rate)
         self._stepper = stepper(self.model)
 
+    def to_bf16(self) -> None:
+        """Step with weights of 16 bits, where it steps fused: faster, less exact."""
+        self._stepper = stepper(self.model, half=True)
+
     def generate(
         self,
         seconds: float,
@@ -226,13 +230,13 @@ class PlainStepper:
         return torch.stack(codes[1:], dim=1), likelihood, state
 
 
-def stepper(model: WaveformModel) -> "PlainStepper | FusedSashimi":  # noqa: F821
-    """The fastest there is for this model on this machine."""
+def stepper(model: WaveformModel, half: bool = False) -> "PlainStepper | FusedSashimi":  # noqa: F821
+    """The fastest there is for this model on this machine; fused, with 16-bit weights if `half`."""
     if not isinstance(model, Sashimi):
         return PlainStepper(model)
     try:
         from audiogen.kernels.sashimi import FusedSashimi
 
-        return FusedSashimi(model)
+        return FusedSashimi(model, half)
     except (ModuleNotFoundError, AudiogenError):  # no numba, or a width it does not take
         return PlainStepper(model)

@@ -37,8 +37,12 @@ class FusedState(State):
 class FusedSashimi:
     """A copy of a model's weights, packed to step and draw on one processor core."""
 
-    def __init__(self, model: Sashimi) -> None:
+    def __init__(self, model: Sashimi, half: bool = False) -> None:
         """Pack a model.
+
+        Args:
+            model: The model.
+            half: Whether the weights of its linear layers are rounded to bfloat16, of which half as many bytes pass.
 
         Raises:
             AudiogenError: If a width is no multiple of 16, or the blocks are Mamba's.
@@ -50,12 +54,12 @@ class FusedSashimi:
             if width % PANEL:
                 raise AudiogenError(f"{name} is {width}; the fused step needs a multiple of {PANEL}")
         self.config, self._model = config, model
-        packing = _Packing(config.dim)  # a session's memory begins with its label's vector
+        packing = _Packing(config.dim, half)  # a session's memory begins with its label's vector
         tiers = [packing.tier(tier) for tier in model.tiers]
         tiers.append([1, config.dims[-1], 0, 0, 0, 0, 0, packing.stack(model.centre)])
         head = packing.linear(*_without_gains(model.norm, model.head))
         embedding = packing.put(model.embedding.weight)
-        kinds = (config.ssm == "s4", config.glu, config.unet)
+        kinds = (config.ssm == "s4", config.glu, config.unet, half)
         ends = (config.codec.codebook_size, head, embedding)
         sizes = Sizes(config.layers, config.state_size // 2, config.feedforward, *kinds, *ends)
         self._packed = packing.packed
@@ -167,8 +171,8 @@ class _PackedBlock:
 class _Packing:
     """Writes weights one after the other and hands out places in a session's memory."""
 
-    def __init__(self, memory: int) -> None:
-        self.memory, self.packed = memory, []
+    def __init__(self, memory: int, half: bool) -> None:
+        self.memory, self.packed, self._half = memory, [], half
         self._parts, self._length = [], 0
 
     def weights(self) -> np.ndarray:
@@ -191,8 +195,8 @@ class _Packing:
 
     def linear(self, weight: Tensor, bias: Tensor) -> int:
         """The bias, then the weight [O, I] as panels [O / 16, I, 16]."""
-        start = self.put(bias)
-        self.put(weight.unflatten(0, (-1, PANEL)).transpose(1, 2))
+        start, panels = self.put(bias), weight.unflatten(0, (-1, PANEL)).transpose(1, 2)
+        self.put(_in_pairs(panels) if self._half else panels)
         return start
 
     def tier(self, tier: Tier) -> list[int]:
@@ -238,6 +242,12 @@ class _Packing:
             line[2 * i] = norm.shift.detach() if isinstance(norm, ScalarNorm) else 0
             line[2 * i + 1] = norm.eps
         return self.put(line)
+
+
+def _in_pairs(panels: Tensor) -> Tensor:
+    """Panels [P, I, 16] as bfloat16: the second eight are the upper halves of words [P, I, 8], the first the lower."""
+    first, second = panels.detach().bfloat16().view(torch.int16).int().chunk(2, dim=-1)
+    return (first & 0xFFFF | second << 16).view(torch.float32)
 
 
 def _lines(count: int) -> np.ndarray:

@@ -17,8 +17,10 @@ from audiogen.nn.lanes import (
     exp,
     fma,
     gelu,
+    high_half,
     largest,
     load,
+    low_half,
     maximum,
     negative,
     prefetch,
@@ -47,6 +49,7 @@ class Sizes(NamedTuple):
     s4: bool
     glu: bool
     unet: bool
+    half: bool
     levels: int
     head: int
     embedding: int
@@ -113,20 +116,20 @@ def _block(net, block, x, x0, streams, normed, hidden):
     else:
         w = _s4d(weights, w, normed, normed, memory, m0, stride, rows, dim, sizes.pairs)
     if sizes.glu:
-        w = _linear(weights, w, normed, 0, dim, dim, hidden, 0, 2 * dim, 2 * dim, rows, False)
+        w = _linear(sizes.half, weights, w, normed, 0, dim, dim, hidden, 0, 2 * dim, 2 * dim, rows, False)
         for row in range(rows):
             for i in range(0, dim, WIDTH):
                 value, gate = load(hidden, 2 * row * dim + i), load(hidden, (2 * row + 1) * dim + i)
                 place = x0 + row * dim + i
                 store(x, place, fma(value, sigmoid(gate), load(x, place)))
     else:
-        w = _linear(weights, w, normed, 0, dim, dim, x, x0, dim, dim, rows, True)
+        w = _linear(sizes.half, weights, w, normed, 0, dim, dim, x, x0, dim, dim, rows, True)
     for row in range(rows):
         _normalize(x, x0 + row * dim, dim, normed, row * dim, weights[norms + 2], weights[norms + 3])
-    w = _linear(weights, w, normed, 0, dim, dim, hidden, 0, inner, inner, rows, False)
+    w = _linear(sizes.half, weights, w, normed, 0, dim, dim, hidden, 0, inner, inner, rows, False)
     for i in range(0, rows * inner, WIDTH):
         store(hidden, i, gelu(load(hidden, i)))
-    _linear(weights, w, hidden, 0, inner, inner, x, x0, dim, dim, rows, True)
+    _linear(sizes.half, weights, w, hidden, 0, inner, inner, x, x0, dim, dim, rows, True)
 
 
 @njit
@@ -172,7 +175,8 @@ def _sample(net, streams, index, codes, t, scratch, logits, to, to_stride):
         if phase < pool - 1:
             break
         place = tiers[level, DOWN]
-        _linear(weights, place, memory, pending, stride, pool * dim, x, here + room, inner, inner, rows, False)
+        frames, wide = here + room, pool * dim
+        _linear(sizes.half, weights, place, memory, pending, stride, wide, x, frames, inner, inner, rows, False)
         level, steps = level + 1, steps // pool
     if level == depth:
         _stack(net, tiers[depth, UP_BLOCKS], x, depth * room, streams, scratch, depth * kept, False)
@@ -185,12 +189,13 @@ def _sample(net, streams, index, codes, t, scratch, logits, to, to_stride):
         for row in range(rows):
             _copy(memory, row * stride + ahead + steps % pool * dim, x, here + row * dim, dim)
         if outer < level:
-            _linear(weights, place, x, here + room, inner, inner, memory, ahead, stride, pool * dim, rows, False)
+            frames, wide = here + room, pool * dim
+            _linear(sizes.half, weights, place, x, frames, inner, inner, memory, ahead, stride, wide, rows, False)
         _add(x, here, skips, outer * kept + (sizes.layers * room if sizes.unet else 0), rows * dim)
         _stack(net, tiers[outer, UP_BLOCKS], x, here, streams, scratch, outer * kept, sizes.unet)
     for row in range(rows):
         _normalize(x, row * width, width, normed, row * width, np.float32(0), np.float32(EPSILON))
-    _linear(weights, sizes.head, normed, 0, width, width, logits, to, to_stride, sizes.levels, rows, False)
+    _linear(sizes.half, weights, sizes.head, normed, 0, width, width, logits, to, to_stride, sizes.levels, rows, False)
 
 
 @njit
@@ -236,53 +241,72 @@ def _normalize(x, x0, dim, out, out0, shift, eps):
 
 
 @njit
-def _linear(weights, w, x, x0, x_stride, inputs, out, out0, out_stride, outputs, rows, added):
-    """A linear layer, in place of what is in `out` or added to it."""
-    panels, end = w + outputs, w + outputs + inputs * outputs
-    for panel in range(outputs // PANEL):
-        start, low, high = panels + panel * inputs * PANEL, w + panel * PANEL, w + panel * PANEL + WIDTH
-        place = out0 + panel * PANEL
-        row = 0
-        while row + 4 <= rows:
-            a0 = a1 = a2 = a3 = load(weights, low)
-            b0 = b1 = b2 = b3 = load(weights, high)
-            from0 = x0 + row * x_stride
-            from1, from2, from3 = from0 + x_stride, from0 + 2 * x_stride, from0 + 3 * x_stride
-            for i in range(inputs):
-                prefetch(weights, start + (inputs + i) * PANEL)  # of the next panel
-                left, right = load(weights, start + i * PANEL), load(weights, start + i * PANEL + WIDTH)
-                value = spread(x, from0 + i)
-                a0, b0 = fma(left, value, a0), fma(right, value, b0)
-                value = spread(x, from1 + i)
-                a1, b1 = fma(left, value, a1), fma(right, value, b1)
-                value = spread(x, from2 + i)
-                a2, b2 = fma(left, value, a2), fma(right, value, b2)
-                value = spread(x, from3 + i)
-                a3, b3 = fma(left, value, a3), fma(right, value, b3)
-            to = place + row * out_stride
-            _put(out, to, a0, b0, added)
-            _put(out, to + out_stride, a1, b1, added)
-            _put(out, to + 2 * out_stride, a2, b2, added)
-            _put(out, to + 3 * out_stride, a3, b3, added)
-            row += 4
-        while row < rows:
-            # Alone, a row is summed up in four parts, as each sum has to wait for the one before.
-            a0, b0 = load(weights, low), load(weights, high)
-            a1 = a2 = a3 = b1 = b2 = b3 = splat(0.0)
-            source = x0 + row * x_stride
-            for i in range(0, inputs, 4):
-                at = start + i * PANEL
-                value = spread(x, source + i)
-                a0, b0 = fma(load(weights, at), value, a0), fma(load(weights, at + 8), value, b0)
-                value = spread(x, source + i + 1)
-                a1, b1 = fma(load(weights, at + 16), value, a1), fma(load(weights, at + 24), value, b1)
-                value = spread(x, source + i + 2)
-                a2, b2 = fma(load(weights, at + 32), value, a2), fma(load(weights, at + 40), value, b2)
-                value = spread(x, source + i + 3)
-                a3, b3 = fma(load(weights, at + 48), value, a3), fma(load(weights, at + 56), value, b3)
-            _put(out, place + row * out_stride, (a0 + a1) + (a2 + a3), (b0 + b1) + (b2 + b3), added)
-            row += 1
-    return end
+def _linear(half, weights, w, x, x0, x_stride, inputs, out, out0, out_stride, outputs, rows, added):
+    """A linear layer, in place of what is in `out` or added to it; its weights are bfloat16 if `half`."""
+    if half:
+        return _linear_half(weights, w, x, x0, x_stride, inputs, out, out0, out_stride, outputs, rows, added)
+    return _linear_full(weights, w, x, x0, x_stride, inputs, out, out0, out_stride, outputs, rows, added)
+
+
+def _linear_of(left, right, wide):
+    """A linear layer whose weights of an input and a panel are `wide` numbers, of which `left` and `right` make 16."""
+
+    @njit
+    def linear(weights, w, x, x0, x_stride, inputs, out, out0, out_stride, outputs, rows, added):
+        panels, end = w + outputs, w + outputs + inputs * outputs // PANEL * wide
+        for panel in range(outputs // PANEL):
+            start, low, high = panels + panel * inputs * wide, w + panel * PANEL, w + panel * PANEL + WIDTH
+            place = out0 + panel * PANEL
+            row = 0
+            while row + 4 <= rows:
+                a0 = a1 = a2 = a3 = load(weights, low)
+                b0 = b1 = b2 = b3 = load(weights, high)
+                from0 = x0 + row * x_stride
+                from1, from2, from3 = from0 + x_stride, from0 + 2 * x_stride, from0 + 3 * x_stride
+                for i in range(inputs):
+                    prefetch(weights, start + (inputs + i) * wide)  # of the next panel
+                    first, second = left(weights, start + i * wide), right(weights, start + i * wide)
+                    value = spread(x, from0 + i)
+                    a0, b0 = fma(first, value, a0), fma(second, value, b0)
+                    value = spread(x, from1 + i)
+                    a1, b1 = fma(first, value, a1), fma(second, value, b1)
+                    value = spread(x, from2 + i)
+                    a2, b2 = fma(first, value, a2), fma(second, value, b2)
+                    value = spread(x, from3 + i)
+                    a3, b3 = fma(first, value, a3), fma(second, value, b3)
+                to = place + row * out_stride
+                _put(out, to, a0, b0, added)
+                _put(out, to + out_stride, a1, b1, added)
+                _put(out, to + 2 * out_stride, a2, b2, added)
+                _put(out, to + 3 * out_stride, a3, b3, added)
+                row += 4
+            while row < rows:
+                # Alone, a row is summed up in four parts, as each sum has to wait for the one before.
+                a0, b0 = load(weights, low), load(weights, high)
+                a1 = a2 = a3 = b1 = b2 = b3 = splat(0.0)
+                source = x0 + row * x_stride
+                for i in range(0, inputs, 4):
+                    at = start + i * wide
+                    value = spread(x, source + i)
+                    a0, b0 = fma(left(weights, at), value, a0), fma(right(weights, at), value, b0)
+                    value = spread(x, source + i + 1)
+                    at += wide
+                    a1, b1 = fma(left(weights, at), value, a1), fma(right(weights, at), value, b1)
+                    value = spread(x, source + i + 2)
+                    at += wide
+                    a2, b2 = fma(left(weights, at), value, a2), fma(right(weights, at), value, b2)
+                    value = spread(x, source + i + 3)
+                    at += wide
+                    a3, b3 = fma(left(weights, at), value, a3), fma(right(weights, at), value, b3)
+                _put(out, place + row * out_stride, (a0 + a1) + (a2 + a3), (b0 + b1) + (b2 + b3), added)
+                row += 1
+        return end
+
+    return linear
+
+
+_linear_full = _linear_of(njit(lambda w, at: load(w, at)), njit(lambda w, at: load(w, at + WIDTH)), PANEL)
+_linear_half = _linear_of(njit(lambda w, at: low_half(load(w, at))), njit(lambda w, at: high_half(load(w, at))), WIDTH)
 
 
 @njit

@@ -172,6 +172,28 @@ def at_least(typing: Any, value: Any, least: Any) -> Any:
 
 
 @intrinsic
+def low_half(typing: Any, value: Any) -> Any:
+    """The numbers whose upper 16 bits, bfloat16, are the lower 16 of each lane."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+        bits = builder.bitcast(arguments[0], _INTEGERS)
+        return builder.bitcast(builder.shl(bits, ir.Constant(_INTEGERS, [16] * WIDTH)), _VECTOR)
+
+    return LANES(LANES), generate
+
+
+@intrinsic
+def high_half(typing: Any, value: Any) -> Any:
+    """The numbers that the upper 16 bits of each lane are, in bfloat16."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+        bits = builder.bitcast(arguments[0], _INTEGERS)
+        return builder.bitcast(builder.and_(bits, ir.Constant(_INTEGERS, [-(1 << 16)] * WIDTH)), _VECTOR)
+
+    return LANES(LANES), generate
+
+
+@intrinsic
 def negative(typing: Any, value: Any) -> Any:
     """The lanes with the other sign."""
     return LANES(LANES), lambda context, builder, signature, arguments: builder.fneg(arguments[0])

@@ -51,6 +51,19 @@ def test_it_is_the_plain_step(kind, sessions):
     torch.testing.assert_close(torch.cat(parts, 1), plain, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("sessions", [1, 6])
+@torch.no_grad()
+def test_with_half_the_bytes_it_is_the_plain_step_of_rounded_weights(sessions):
+    torch.manual_seed(0)
+    model = Sashimi(SashimiConfig(SPEC, dim=16, layers=2, state_size=16, glu=True)).eval()
+    fused, codes = FusedSashimi(model, half=True), torch.randint(0, 256, (sessions, 40))
+    for part in model.modules():
+        if isinstance(part, torch.nn.Linear):
+            part.weight.copy_(part.weight.bfloat16())
+    logits, _ = fused.step(codes, fused.init_state(sessions))
+    torch.testing.assert_close(logits, model.step(codes, model.init_state(sessions))[0], atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize(("ssm", "unet"), [("s4", False), ("s4", True), ("s4d", False), ("s4d", True)])
 @torch.no_grad()
 def test_a_second_sample_by_sample_is_the_convolution(ssm, unet):
