@@ -60,7 +60,7 @@ def judged_rows(config: WaveformRun, folder: Path, made: Sequence[Row]) -> list[
         config: The settings of a run whose stage `judge` is done.
         folder: Where the generated files lie.
         made: The `label` and the files, `audio`, of clips that were made together, and their `log_likelihood` if known:
-            then a further row leaves out the least and the most likely.
+            then further rows leave out the least and the most likely, and those less clear by their `lead`.
     """
     judge, codec = load_bundle(Path(config.exp_dir) / Judge.name / BUNDLE), config.codec.build()
     labels = judge.assets["labels"]
@@ -76,9 +76,22 @@ def judged_rows(config: WaveformRun, folder: Path, made: Sequence[Row]) -> list[
             row["heard right"] = _heard_right(config, heard, labels)
     likelihood = [each for row in made for each in row.get("log_likelihood", ())]
     if likelihood:
-        kept = _middle(torch.tensor(likelihood))
-        rows.append(_row("generated, cut", _seen(judge, [clips[i] for i in kept]), reference))
+        kept = {"cut": _middle(torch.tensor(likelihood)), "clearest half": _clearest(made)}
+        rows += [
+            _row(f"generated, {name}", _seen(judge, [clips[i] for i in which]), reference)
+            for name, which in kept.items()
+        ]
     return rows
+
+
+def _clearest(made: Sequence[Row]) -> list[int]:
+    """The places of the clearer half of every class's clips."""
+    clips = [(row["label"], lead) for row in made for lead in row["lead"]]
+    kept = []
+    for label in dict.fromkeys(label for label, _ in clips):
+        places = [place for place, (of, _) in enumerate(clips) if of == label]
+        kept += sorted(places, key=lambda place: -clips[place][1])[: len(places) // 2]
+    return sorted(kept)
 
 
 def _middle(likelihood: Tensor) -> list[int]:

@@ -95,7 +95,8 @@ class Generate:
             for file, clip in zip(files, made.clips(), strict=True):
                 audio.write(folder / file, clip, generator.sample_rate, "PCM_16")
             figures = {"samples": made.wave.numel(), "took_s": took, "log_likelihood": made.log_likelihood.tolist()}
-            return {"label": label, "audio": files, **figures}
+            lead = [] if made.lead is None else made.lead.tolist()
+            return {"label": label, "audio": files, **figures, "lead": lead}
 
         do_items(((key, (key, *item)) for key, item in items), folder / CLIPS, lambda item: make(*item), "generating")
 
@@ -118,7 +119,8 @@ class Score:
         note = (
             f"{parameters:,} parameters. Bits: of the {config.data.test} test clips without the silence after them, "
             f"{config.codec.config}. FID is against the training clips; `{Judge.name}` is the classifier. "
-            f"Cut: without the {CUT[0]:.0%} least and {CUT[1]:.0%} most likely."
+            f"Cut: without the {CUT[0]:.0%} least and {CUT[1]:.0%} most likely. Clearest half: those of every class "
+            "that are likelier as one of it than of any by the most."
         )
         rows, units = [model, *counted_rows(config)], {**UNITS, "bits a sample": "", "samples/s": ""}
         table = Table("Generated sound", rows, units, note)

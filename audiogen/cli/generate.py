@@ -122,7 +122,9 @@ def _add_waveform(kinds: Any) -> None:
     parser.add_argument("--prompt", metavar="FILE", help="go on from this recording; FILE and what follows are written")
     parser.add_argument("--count", type=int, default=1, metavar="N", help="make N, into FILE-1, FILE-2, … (default: 1)")
     parser.add_argument(
-        "--reject", action="store_true", help="make more, and leave out the 40 %% least and 5 %% most likely"
+        "--reject",
+        action="store_true",
+        help="make more and keep the clearest half, or without classes all but the least and most likely",
     )
     parser.add_argument(
         "--temperature", type=float, default=1.0, metavar="T", help="below 1 for less chance (default: 1)"

@@ -57,11 +57,15 @@ class WaveformModel(nn.Module):
 
     def loss(self, batch: Any) -> tuple[Tensor, dict[str, float]]:
         """Mean negative log-likelihood of a sample of a `WaveformBatch`; the figure `bits` is the same to base 2."""
-        logits = self(batch.codes, batch.labels)
-        each = F.cross_entropy(logits.flatten(0, 1), batch.codes.flatten(), reduction="none").view_as(batch.codes)
-        inside = torch.arange(each.shape[1], device=each.device) < batch.lengths[:, None]
-        loss = each[inside].mean()
+        loss = -self.log_likelihood(batch.codes, batch.lengths, batch.labels).sum() / batch.lengths.sum()
         return loss, {"bits": loss.item() / math.log(2)}
+
+    def log_likelihood(self, codes: Tensor, lengths: Tensor, labels: Tensor | None = None) -> Tensor:
+        """That of whole sequences [B, T], of which `lengths` [B] codes count, as [B] in nats."""
+        logits = self(codes, labels)
+        each = -F.cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="none").view_as(codes)
+        inside = torch.arange(each.shape[1], device=each.device) < lengths[:, None]
+        return each.masked_fill(~inside, 0.0).sum(1)
 
     def init_state(self, batch_size: int = 1, labels: Tensor | None = None) -> State:
         """Streams that have seen nothing; the first code to step is `config.start`.

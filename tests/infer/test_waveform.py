@@ -8,7 +8,7 @@ from audiogen.checkpoint import Bundle, save_bundle
 from audiogen.errors import AudiogenError
 from audiogen.infer import waveform
 from audiogen.infer.ending import Ending
-from audiogen.infer.waveform import Generated, PlainStepper
+from audiogen.infer.waveform import Generated, PlainStepper, WaveformGenerator
 
 PCM = {"sample_rate": 1000, "levels": 256, "law": "mu"}
 LABELS = ["zero", "one"]
@@ -100,10 +100,25 @@ def test_the_least_and_the_most_likely_clips_are_left_out():
     assert kept.wave.flatten().tolist() == [6, 7, 8, 0, 2]
 
 
-def test_rejection_makes_more_and_keeps_as_many_as_asked_for(generator):
+def test_rejection_makes_more_and_keeps_the_clearest_of_a_class(generator):
     kept = generator.generate(0.05, 5, "one", seed=4, reject=True)
-    every = generator.generate(0.05, 10, "one", seed=4).log_likelihood.sort(descending=True).values
-    assert kept.log_likelihood.tolist() == every[:5].tolist()
+    every = generator.generate(0.05, 10, "one", seed=4)
+    assert kept.lead.tolist() == every.lead.sort(descending=True).values[:5].tolist()
+    codes = generator.codec.encode(every.wave).codes[:, 0]
+    with torch.no_grad():
+        own, of_any = (generator.model(codes, torch.full((10,), label)).log_softmax(-1) for label in (1, 2))
+    lead = (own - of_any).gather(2, codes[..., None]).sum((1, 2))
+    torch.testing.assert_close(every.lead, lead, atol=1e-4, rtol=0)
+
+
+def test_without_classes_rejection_keeps_the_likelier():
+    torch.manual_seed(0)
+    config = {"codec": registry.build("codec", "pcm", PCM).spec.to_dict(), "dim": 16, "layers": 1, "state_size": 8}
+    model = registry.build("waveform", "sashimi", config)
+    generator = WaveformGenerator(Bundle("waveform", "sashimi", config, assets={"pcm": PCM}, model=model))
+    kept, every = generator.generate(0.05, 5, seed=4, reject=True), generator.generate(0.05, 10, seed=4)
+    assert kept.lead is None
+    assert kept.log_likelihood.tolist() == every.likeliest_but().first(5).log_likelihood.tolist()
 
 
 def test_a_clip_ends_at_the_silence_it_learnt_to_end_with(folder, monkeypatch):
