@@ -95,7 +95,7 @@ class Generate:
             for file, clip in zip(files, made.clips(), strict=True):
                 audio.write(folder / file, clip, generator.sample_rate, "PCM_16")
             figures = {"samples": made.wave.numel(), "took_s": took, "log_likelihood": made.log_likelihood.tolist()}
-            lead = [] if made.lead is None else made.lead.tolist()
+            lead = generator.lead(made, label).tolist() if generator.labels else []
             return {"label": label, "audio": files, **figures, "lead": lead}
 
         do_items(((key, (key, *item)) for key, item in items), folder / CLIPS, lambda item: make(*item), "generating")

@@ -27,13 +27,11 @@ class Generated:
     """Clips: `wave` [B, 1, N], of which `lengths` [B] samples are theirs, and the mean log-likelihood [B] of these.
 
     The likelihood is in nats a sample and without that of a prompt; the lengths are with the silence that ends a clip.
-    Where a class was asked for, `lead` [B] is how much likelier the whole clip is as one of it than of any, in nats.
     """
 
     wave: Tensor
     lengths: Tensor
     log_likelihood: Tensor
-    lead: Tensor | None = None
 
     def clips(self) -> list[Tensor]:
         """Every clip [1, n] at its own length."""
@@ -41,7 +39,7 @@ class Generated:
 
     def first(self, count: int) -> "Generated":
         """The first clips."""
-        return self._rows(torch.arange(min(count, len(self.wave))))
+        return self.rows(torch.arange(min(count, len(self.wave))))
 
     def likeliest_but(self, low: float = CUT[0], high: float = CUT[1]) -> "Generated":
         """Without the share `low` of the least likely clips, often noise, and `high` of the likeliest, often silence.
@@ -52,15 +50,11 @@ class Generated:
             raise AudiogenError(f"shares {low:g} and {high:g} to leave out must be at least 0 and together less than 1")
         count = len(self.wave)
         order = self.log_likelihood.argsort(descending=True)[int(high * count) : count - int(low * count)]
-        return self._rows(order)
+        return self.rows(order)
 
-    def clearest(self, count: int) -> "Generated":
-        """The `count` clips with the largest `lead`, the clearest first."""
-        return self._rows(self.lead.argsort(descending=True)[:count])
-
-    def _rows(self, rows: Tensor) -> "Generated":
-        lead = None if self.lead is None else self.lead[rows]
-        return Generated(self.wave[rows], self.lengths[rows], self.log_likelihood[rows], lead)
+    def rows(self, rows: Tensor) -> "Generated":
+        """Those clips, in that order."""
+        return Generated(self.wave[rows], self.lengths[rows], self.log_likelihood[rows])
 
 
 class WaveformGenerator:
@@ -113,7 +107,7 @@ class WaveformGenerator:
         """
         if reject and self.labels:
             made = self.generate(seconds, 2 * count, label, prompt, temperature, top_p, guidance, seed)
-            return made.clearest(count)
+            return made.rows(self.lead(made, label).argsort(descending=True)[:count])
         if reject:
             more = math.ceil(count / (1 - sum(CUT)))
             made = self.generate(seconds, more, label, prompt, temperature, top_p, guidance, seed)
@@ -121,8 +115,17 @@ class WaveformGenerator:
         ending = self._ending(seconds, count)
         pieces = list(self._pieces(seconds, ending, label, prompt, Sampler(temperature, top_p), guidance, seed))
         codes, likelihood = torch.cat([piece for piece, _ in pieces], dim=-1), sum(each for _, each in pieces)
-        lead = self._lead(codes, ending.lengths, label) if self.labels else None
-        return Generated(self._decode(codes), ending.lengths, likelihood / ending.lengths, lead)
+        return Generated(self._decode(codes), ending.lengths, likelihood / ending.lengths)
+
+    @torch.inference_mode()
+    def lead(self, made: Generated, label: str) -> Tensor:
+        """How much likelier clips are as those of a class than of any, [B] in nats of all that was made."""
+        codes, count = self.codec.encode(made.wave).codes[:, 0], len(made.wave)
+        own, of_any = (
+            self.model.log_likelihood(codes, made.lengths, labels)
+            for labels in (self._label_index(label, count), torch.full((count,), len(self.labels)))
+        )
+        return own - of_any
 
     def stream(
         self,
@@ -192,16 +195,6 @@ class WaveformGenerator:
         before = torch.nn.functional.pad(codes[:, :-1], (1, 0), value=start)
         _, state = self.model.step(before, self.model.init_state(streams, labels))
         return codes[:count, -1], self._stepper.resume(state, before.shape[1])
-
-    @torch.inference_mode()
-    def _lead(self, codes: Tensor, lengths: Tensor, label: str) -> Tensor:
-        """How much likelier codes [B, T] are as those of a class than of any, [B] in nats."""
-        of_any = torch.full((len(codes),), len(self.labels))
-        own, others = (
-            self.model.log_likelihood(codes, lengths, labels)
-            for labels in (self._label_index(label, len(codes)), of_any)
-        )
-        return own - others
 
     def _label_index(self, label: str | None, count: int) -> Tensor | None:
         if label is None and self.labels:
