@@ -88,7 +88,8 @@ class Generate:
 
         def make(key: str, label: str | None, count: int, seed: int) -> Row:
             began = time.perf_counter()
-            draw = {name: getattr(config.infer, name) for name in ("temperature", "top_p", "guidance")}
+            draw = {name: getattr(config.infer, name) for name in ("temperature", "top_p")}
+            draw["guidance"] = config.infer.guidance if generator.labels else None
             made = generator.generate(config.infer.seconds, count, label, seed=seed, **draw)
             took = time.perf_counter() - began
             files = [f"audio/{key}-{number:02d}.wav" for number in range(count)]

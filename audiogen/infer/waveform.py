@@ -173,8 +173,10 @@ class WaveformGenerator:
             yield codes, likelihood * going
 
     def _checked_guidance(self, guidance: float | None) -> float:
-        if guidance is None or not self.labels:
+        if guidance is None:
             return self.guidance if self.labels else 1.0
+        if guidance != 1 and not self.labels:
+            raise AudiogenError(f"guidance is {guidance:g}, but this model has no classes to lean towards")
         if not 0 <= guidance <= MOST_GUIDANCE:
             raise AudiogenError(f"guidance is {guidance:g}; it must be between 0 and {MOST_GUIDANCE:g}")
         return guidance

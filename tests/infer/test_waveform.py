@@ -119,6 +119,8 @@ def test_without_classes_rejection_keeps_the_likelier():
     generator = WaveformGenerator(Bundle("waveform", "sashimi", config, assets={"pcm": PCM}, model=model))
     kept, every = generator.generate(0.05, 5, seed=4, reject=True), generator.generate(0.05, 10, seed=4)
     assert kept.log_likelihood.tolist() == every.likeliest_but().first(5).log_likelihood.tolist()
+    with pytest.raises(AudiogenError, match="no classes to lean towards"):
+        generator.generate(0.05, guidance=2)
 
 
 def test_a_clip_ends_at_the_silence_it_learnt_to_end_with(folder, monkeypatch):
