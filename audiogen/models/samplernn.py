@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audiogen.errors import AudiogenError
-from audiogen.models.waveform import WaveformConfig, WaveformModel
+from audiogen.models.waveform import WaveformConfig, WaveformModel, order_codes
 from audiogen.nn.state import State
 from audiogen.registry import register
 
@@ -75,6 +75,8 @@ class SampleRNN(WaveformModel):
         self.window = nn.Conv1d(levels, dim, window, bias=False)
         self.mix = nn.Linear(dim, dim)
         self.head = nn.Linear(dim, levels)
+        order_codes(self.embedding.weight)
+        order_codes(self.head.weight)
 
     def init_state(self, batch_size: int = 1, labels: Tensor | None = None) -> SampleRNNState:
         """Streams that have seen nothing; see `WaveformModel`."""

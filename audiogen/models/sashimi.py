@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audiogen.errors import AudiogenError, unknown_name
-from audiogen.models.waveform import WaveformConfig, WaveformModel
+from audiogen.models.waveform import WaveformConfig, WaveformModel, order_codes
 from audiogen.nn.mamba import Mamba
 from audiogen.nn.ssm import S4, S4D
 from audiogen.nn.state import State
@@ -110,6 +110,8 @@ class Sashimi(WaveformModel):
         self.centre = _blocks(config, innermost, config.layers)
         self.norm = nn.LayerNorm(config.dim)
         self.head = nn.Linear(config.dim, config.codec.codebook_size)
+        order_codes(self.embedding.weight)
+        order_codes(self.head.weight)
 
     def init_state(self, batch_size: int = 1, labels: Tensor | None = None) -> SashimiState:
         """Streams that have seen nothing; see `WaveformModel`."""

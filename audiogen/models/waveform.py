@@ -20,10 +20,12 @@ class WaveformConfig:
     Attributes:
         codec: The quantisation it speaks through: one codebook, one code a sample.
         classes: Labels that sound can be asked for by; 0 for none.
+        label_dropout: Chance that a clip is trained as one of any class, for guidance.
     """
 
     codec: CodecSpec
     classes: int = 0
+    label_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         if self.codec.num_codebooks != 1 or self.codec.hop_length != 1:
@@ -31,6 +33,8 @@ class WaveformConfig:
                 f"codec {self.codec.name!r} has {self.codec.num_codebooks} codebooks and hop {self.codec.hop_length}; "
                 "a waveform model needs one code a sample"
             )
+        if not 0 <= self.label_dropout < 1:
+            raise AudiogenError(f"label_dropout is {self.label_dropout}; it must be at least 0 and below 1")
 
     @property
     def start(self) -> int:
@@ -57,7 +61,11 @@ class WaveformModel(nn.Module):
 
     def loss(self, batch: Any) -> tuple[Tensor, dict[str, float]]:
         """Mean negative log-likelihood of a sample of a `WaveformBatch`; the figure `bits` is the same to base 2."""
-        loss = -self.log_likelihood(batch.codes, batch.lengths, batch.labels).sum() / batch.lengths.sum()
+        labels = batch.labels
+        if self.training and labels is not None and self.config.label_dropout:
+            dropped = torch.rand(len(labels), device=labels.device) < self.config.label_dropout
+            labels = labels.masked_fill(dropped, self.config.classes)
+        loss = -self.log_likelihood(batch.codes, batch.lengths, labels).sum() / batch.lengths.sum()
         return loss, {"bits": loss.item() / math.log(2)}
 
     def log_likelihood(self, codes: Tensor, lengths: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -95,3 +103,16 @@ class WaveformModel(nn.Module):
             raise AudiogenError(f"labels from 0 to {self.config.classes} are needed, got {given}")
         vectors = self.labels.weight
         return torch.cat([vectors, vectors.mean(0, keepdim=True)])[labels]
+
+
+@torch.no_grad()
+def order_codes(weight: Tensor) -> None:
+    """Begin `weight` [V, D], a row a code, as D cosines of rising frequency along the codes, as large as it was.
+
+    Codes are amplitudes in order. Rows that begin at random tell neighbours apart no better than extremes, and most of
+    the first thousand steps of SaShiMi pass until they are in order.
+    """
+    levels, dim = weight.shape
+    position = (torch.arange(levels) + 0.5) / levels
+    cosines = torch.cos(math.pi * position[:, None] * torch.arange(1, dim + 1))
+    weight.copy_(math.sqrt(2) * weight.std() * cosines)

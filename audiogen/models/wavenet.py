@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from audiogen.models.waveform import WaveformConfig, WaveformModel
+from audiogen.models.waveform import WaveformConfig, WaveformModel, order_codes
 from audiogen.nn.conv import CausalConv1d, ConvState
 from audiogen.nn.state import State
 from audiogen.registry import register
@@ -63,6 +63,8 @@ class WaveNet(WaveformModel):
         )
         self.end = nn.Linear(config.skip, config.end)
         self.head = nn.Linear(config.end, levels)
+        order_codes(self.embedding.weight)
+        order_codes(self.head.weight)
 
     def init_state(self, batch_size: int = 1, labels: Tensor | None = None) -> WaveNetState:
         """Streams that have seen nothing; see `WaveformModel`."""

@@ -106,7 +106,25 @@ def test_any_class_is_the_mean_of_all():
     torch.testing.assert_close(of_any, torch.stack(each).mean(0))
 
 
-@pytest.mark.parametrize("wrong", [{"ssm": "s5"}, {"state_size": 7}, {"codec": SPEC.to_dict() | {"hop_length": 320}}])
+def test_now_and_then_a_clip_is_trained_as_one_of_any_class():
+    torch.manual_seed(0)
+    model, codes = tiny(classes=2, label_dropout=0.5).train(), torch.randint(0, 256, (1, 9)).repeat(64, 1)
+    batch = WaveformBatch(codes, torch.full((64,), 9), torch.ones(64, dtype=torch.long))
+    asked, of_any = (-model.log_likelihood(codes[:1], torch.tensor([9]), torch.tensor([label])) / 9 for label in (1, 2))
+    share = (model.loss(batch)[0] - asked) / (of_any - asked)
+    assert 0.25 < share < 0.75
+    torch.testing.assert_close(model.eval().loss(batch)[0], asked[0])
+
+
+def test_codes_begin_in_order():
+    for rows in (tiny().embedding.weight, tiny().head.weight):
+        near, far = (rows[1:] - rows[:-1]).norm(dim=1), (rows[128:] - rows[:-128]).norm(dim=1)
+        assert near.max() < 0.5 * far.mean()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"label_dropout": 1.0}, {"ssm": "s5"}, {"state_size": 7}, {"codec": SPEC.to_dict() | {"hop_length": 320}}]
+)
 def test_impossible_configs_are_refused(wrong):
     with pytest.raises(AudiogenError, match=r"ssm|state_size|hop"):
         registry.build("waveform", "sashimi", {"codec": SPEC.to_dict(), **wrong})
