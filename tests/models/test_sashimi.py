@@ -126,5 +126,5 @@ def test_codes_begin_in_order():
     "wrong", [{"label_dropout": 1.0}, {"ssm": "s5"}, {"state_size": 7}, {"codec": SPEC.to_dict() | {"hop_length": 320}}]
 )
 def test_impossible_configs_are_refused(wrong):
-    with pytest.raises(AudiogenError, match=r"ssm|state_size|hop"):
+    with pytest.raises(AudiogenError, match=r"label_dropout|ssm|state_size|hop"):
         registry.build("waveform", "sashimi", {"codec": SPEC.to_dict(), **wrong})
