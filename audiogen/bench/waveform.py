@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from audiogen.infer.waveform import PlainStepper, stepper
+from audiogen.kernels.sashimi_step import BLOCK, S4_NUMBERS, S4D_NUMBERS
 from audiogen.metrics import timing
 from audiogen.metrics.tables import Table
 from audiogen.models.sashimi import Sashimi, SashimiConfig
@@ -93,9 +94,10 @@ def _sashimi_work(config: SashimiConfig, batch: int, half: bool) -> tuple[float,
         matrices = dim * dim * (1 + config.glu + 2 * config.feedforward)
         between = 2 * dim * config.expand * dim * config.pools[tier] if tier < len(config.pools) else 0
         layers = config.layers * (2 if config.unet and between else 1)
-        flops += layers * (2 * matrices + (20 if s4 else 12) * pairs * dim) / rate
-        weights += layers * (size * matrices + 4 * (8 if s4 else 4) * pairs * dim) / rate
-        traffic += 4 * layers * 2 * (2 * pairs + s4) * dim / rate  # read and written
+        # By `kernels.sashimi_step`: a state is turned and heard in blocks of steps, then read and written.
+        flops += layers * (2 * matrices + (76 if s4 else 38) / BLOCK * pairs * dim) / rate
+        weights += layers * (size * matrices + 4 * (S4_NUMBERS if s4 else S4D_NUMBERS) / BLOCK * pairs * dim) / rate
+        traffic += 4 * layers * 2 * 2 * pairs / BLOCK * dim / rate
         if between:
             rate *= config.pools[tier]
             flops += 2 * between / rate

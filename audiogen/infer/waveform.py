@@ -195,8 +195,7 @@ class WaveformGenerator:
             return torch.full((count,), start), self._stepper.init_state(streams, labels)
         codes = self.codec.encode(prompt[None]).codes[0, :1].expand(streams, -1)
         before = torch.nn.functional.pad(codes[:, :-1], (1, 0), value=start)
-        _, state = self.model.step(before, self.model.init_state(streams, labels))
-        return codes[:count, -1], self._stepper.resume(state, before.shape[1])
+        return codes[:count, -1], self._stepper.hear(before, labels)
 
     def _label_index(self, label: str | None, count: int) -> Tensor | None:
         if label is None and self.labels:
@@ -221,9 +220,10 @@ class PlainStepper:
         """Streams that have seen nothing."""
         return self._model.init_state(batch_size, labels)
 
-    def resume(self, state: State, length: int) -> State:
-        """A stream of the model, to go on here."""
-        return state
+    @torch.no_grad()
+    def hear(self, codes: Tensor, labels: Tensor | None = None) -> State:
+        """Streams that have seen codes [B, n]."""
+        return self._model.step(codes, self._model.init_state(len(codes), labels))[1]
 
     @torch.no_grad()
     def draw(

@@ -5,6 +5,10 @@ weights are packed once in the order they are read, and every loop keeps its sum
 about as long as the cache needs to deliver the weights. The mathematics is that of `audiogen.models.sashimi`; folded
 away are the gains of norms before a linear layer, the factor 2 of conjugate pairs, and the unit of each state, chosen
 so that s (S4) or u (S4D) enters with factor 1.
+
+States are touched once in `BLOCK` steps of their tier only. As a step's output is linear in the states of some steps
+before and in the inputs since, what the states will give to the next steps is summed up while they are at hand, and a
+step adds what the few inputs since give through the first numbers of the impulse response.
 """
 
 from dataclasses import dataclass
@@ -14,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from audiogen.errors import AudiogenError
-from audiogen.kernels.sashimi_step import LINE, PANEL, Sizes, draw, feed
-from audiogen.models.sashimi import SSMS, Sashimi, SashimiState, ScalarNorm, SSMBlock, Tier
+from audiogen.kernels.sashimi_step import BLOCK, LINE, PANEL, Sizes, draw, feed
+from audiogen.models.sashimi import SSMS, Sashimi, ScalarNorm, SSMBlock, Tier
 from audiogen.nn.lanes import WIDTH
-from audiogen.nn.ssm import SSMState
+from audiogen.nn.ssm import Discrete, SSMState
 from audiogen.nn.state import State
 
 TINY = 1e-20  # in place of a coefficient of 0 where it is the unit of a state
@@ -27,7 +31,7 @@ TINY = 1e-20  # in place of a coefficient of 0 where it is the unit of a state
 class FusedState(State):
     """Sessions in a stream: all they remember, `memory` [B, M], written in place, and the `phase` they are at.
 
-    The phase is the number of samples seen, modulo the product of all pools; sessions that are joined must share it.
+    The phase is the number of samples seen, modulo a period; sessions that are joined must share it.
     """
 
     memory: Tensor
@@ -68,7 +72,7 @@ class FusedSashimi:
         self._net = (packing.weights(), np.array(blocks), self._tiers, sizes)
         # An odd number of cache lines a session, so that sessions do not compete for the same places in the cache.
         self._stride = LINE * (-(-packing.memory // LINE) | 1)
-        self._period = int(np.prod(config.pools))
+        self._period = int(np.prod(config.pools)) * BLOCK
 
     @torch.no_grad()
     def init_state(self, batch_size: int = 1, labels: Tensor | None = None) -> FusedState:
@@ -78,21 +82,22 @@ class FusedSashimi:
         return FusedState(memory, 0)
 
     @torch.no_grad()
-    def resume(self, state: SashimiState, length: int) -> FusedState:
-        """A stream of the plain model that has seen `length` codes, to go on here."""
-        memory = self._memory(len(state.label))
+    def hear(self, codes: Tensor, labels: Tensor | None = None) -> FusedState:
+        """Streams that have seen codes [B, n]: whole periods by the model's convolutions, the rest step by step."""
+        whole = codes.shape[1] // self._period * self._period
+        _, state = self._model.step(codes[:, :whole], self._model.init_state(len(codes), labels))
+        memory = self._memory(len(codes))
 
         def put(place: int, values: Tensor) -> None:
             memory[:, place : place + values[0].numel()] = values.flatten(1)
 
         put(0, state.label)
-        for tier, (pool, dim, *_, pending, ahead, _, _) in zip(state.tiers, self._tiers[:-1].tolist(), strict=True):
-            put(pending, tier.pending)
-            put(ahead + (pool - tier.ahead.shape[1]) * dim, tier.ahead)
+        for tier, (*_, ahead, _, _) in zip(state.tiers, self._tiers[:-1].tolist(), strict=True):
+            put(ahead, tier.ahead)
         states = [*(each for tier in state.tiers for each in (*tier.down, *tier.up)), *state.centre]
         for block, ssm_state in zip(self._packed, states, strict=True):
             put(block.memory, block.remembered(ssm_state))
-        return FusedState(memory, length % self._period)
+        return self.step(codes[:, whole:], FusedState(memory, 0))[1]
 
     def step(self, codes: Tensor, state: FusedState) -> tuple[Tensor, FusedState]:
         """Logits [B, n, V] of what follows each of the next codes [B, n]; `state` is written over."""
@@ -151,21 +156,26 @@ class FusedSashimi:
 
 @dataclass(frozen=True)
 class _PackedBlock:
-    """Where a block is: its weights, its memory of [tile][pair][re, im][lane] and for S4 −s [dim]; the states' unit."""
+    """Where a block is: its weights, and its memory of states as [tile][pair][re, im][lane], inputs and what is ahead.
+
+    Attributes:
+        unit: What a state is measured in, [dim, pairs].
+        ahead: What is heard of the states at each of the next steps, y and for S4 −s, [1 or 2, BLOCK, dim, pairs].
+    """
 
     dim: int
     weights: int
     memory: int
     unit: Tensor
-    feedback: Tensor | None
+    ahead: Tensor
 
     def remembered(self, state: SSMState) -> Tensor:
         """The state of the plain model as it lies in memory, [B, n]."""
-        x = state.x / self.unit.to(torch.complex64)
+        x = state.x / self.unit
         tiles = torch.view_as_real(x).unflatten(1, (-1, WIDTH)).permute(0, 1, 3, 4, 2).flatten(1)
-        if self.feedback is None:
-            return tiles
-        return torch.cat([tiles, (self.feedback * x).real.sum(-1)], dim=1)
+        heard = torch.zeros(len(tiles), BLOCK * self.dim)
+        given = (self.ahead * x[:, None, None]).real.sum(-1)
+        return torch.cat([tiles, heard, given.flatten(1)], dim=1)
 
 
 class _Packing:
@@ -214,26 +224,32 @@ class _Packing:
         self.packed += [self._block(block) for block in blocks]
         return first
 
+    @torch.no_grad()
     def _block(self, block: SSMBlock) -> _PackedBlock:
         system = block.ssm.discretize()
         dim, pairs = system.a.shape
         unit = system.b if system.g is None else system.g
-        unit = torch.where(unit.abs() < TINY, TINY, unit).detach()
-        if system.g is None:
-            coefficients, feedback = (system.a, 2 * system.c * unit), None
-        else:
-            feedback = (-2 * system.v * unit).detach()
-            coefficients = (system.a, system.b / unit, 2 * system.c * unit, feedback)
+        unit = torch.where(unit.abs() < TINY, TINY, unit)
+        outputs = _from_before(system, system.c)
+        taps = _real_sum(outputs[:-1] * system.b)
+        taps[0] += block.ssm.d
+        ahead, entering = [outputs[1:]], system.a.square()
+        if system.g is not None:
+            fed, entering = -_from_before(system, system.v), system.b / unit
+            taps = torch.cat([taps, _real_sum(fed[: BLOCK - 1] * system.b)])
+            ahead.append(fed[:-1])
+        ahead = 2 * unit * torch.stack(ahead)
         start = self._norms(block)
-        self.put(torch.stack([*_affine(block.ssm_norm, dim), block.ssm.d]))
-        lanes = torch.view_as_real(torch.stack(coefficients)).unflatten(1, (-1, WIDTH))  # [k, tile, lane, pair, re/im]
+        self.put(torch.cat([torch.stack(_affine(block.ssm_norm, dim)), taps]))
+        numbers = torch.stack([system.a, entering, *ahead.conj().flatten(0, 1)])
+        lanes = torch.view_as_real(numbers).unflatten(1, (-1, WIDTH))  # [k, tile, lane, pair, re/im]
         self.put(lanes.permute(1, 3, 0, 4, 2))
         mix = block.mix[0] if isinstance(block.mix, nn.Sequential) else block.mix
         self.linear(mix.weight, mix.bias)
         self.linear(*_without_gains(block.norm, block.expand))
         self.linear(block.contract.weight, block.contract.bias)
-        memory = self.remember(dim * (2 * pairs + (0 if feedback is None else 1)))
-        return _PackedBlock(dim, start, memory, unit, feedback)
+        memory = self.remember(dim * (2 * pairs + BLOCK * (1 + len(ahead))))
+        return _PackedBlock(dim, start, memory, unit, ahead)
 
     def _norms(self, block: SSMBlock) -> int:
         """Shift and epsilon of both norms of a block, alone in a line of the cache."""
@@ -242,6 +258,22 @@ class _Packing:
             line[2 * i] = norm.shift.detach() if isinstance(norm, ScalarNorm) else 0
             line[2 * i + 1] = norm.eps
         return self.put(line)
+
+
+def _from_before(system: Discrete, row: Tensor) -> Tensor:
+    """What `row` [dim, pairs], by which a state is heard, becomes for the states 0 to BLOCK steps before."""
+    rows = [row]
+    for _ in range(BLOCK):
+        before = rows[-1] * system.a
+        if system.g is not None:
+            before = before - _real_sum(rows[-1] * system.g)[..., None] * system.v
+        rows.append(before)
+    return torch.stack(rows)
+
+
+def _real_sum(x: Tensor) -> Tensor:
+    """Over the pairs and the conjugate of each."""
+    return 2 * x.real.sum(-1)
 
 
 def _in_pairs(panels: Tensor) -> Tensor:

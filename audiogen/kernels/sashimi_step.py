@@ -34,6 +34,9 @@ from audiogen.nn.lanes import (
 PANEL = 2 * WIDTH  # outputs of a linear layer that are summed up at once
 EPSILON = 1e-5  # of the last norm
 LINE = 16  # float32 in a line of the cache
+BLOCK = 4  # steps of a tier after which its states are brought up to date; the loops below are written for four
+S4_NUMBERS = 4 + 4 * BLOCK  # of each pair of a channel: a, b, and what is heard of it as y and as −s
+S4D_NUMBERS = 4 + 2 * BLOCK  # a, a², and what is heard of it as y
 HALVINGS = 30  # of the threshold for top-p: to 1e-9 of the largest chance
 
 # Columns of the table of tiers; its last row is the centre, of which only the width and the blocks count.
@@ -63,7 +66,7 @@ def feed(net, memory, shape, index, codes, logits):
         net: The weights, the tables of blocks (width, place of the weights, place in memory) and of tiers, and `Sizes`.
         memory: The sessions' numbers, flat.
         shape: Sessions, and numbers of each.
-        index: How many samples the sessions have seen, modulo the product of the pools.
+        index: How many samples the sessions have seen, modulo the product of the pools and `BLOCK`.
         codes: What they see now.
         logits: To be written, flat.
     """
@@ -103,18 +106,15 @@ def _lean(logits, place, other, levels, guidance):
 
 
 @njit
-def _block(net, block, x, x0, streams, normed, hidden):
-    """A block on activations [rows, dim] at `x0`, in place."""
+def _block(net, block, steps, x, x0, streams, normed, hidden):
+    """A block on activations [rows, dim] at `x0`, in place, after `steps` of its tier."""
     weights, _, _, sizes = net
-    memory, stride, rows = streams
+    rows = streams[2]
     dim, norms, m0 = block[0], block[1], block[2]
     w, inner = norms + LINE, sizes.feedforward * dim
     for row in range(rows):
         _normalize(x, x0 + row * dim, dim, normed, row * dim, weights[norms], weights[norms + 1])
-    if sizes.s4:
-        w = _s4(weights, w, normed, normed, memory, m0, stride, rows, dim, sizes.pairs)
-    else:
-        w = _s4d(weights, w, normed, normed, memory, m0, stride, rows, dim, sizes.pairs)
+    w = _filter(weights, w, sizes.s4, normed, normed, streams, m0, dim, sizes.pairs, steps % BLOCK)
     if sizes.glu:
         w = _linear(sizes.half, weights, w, normed, 0, dim, dim, hidden, 0, 2 * dim, 2 * dim, rows, False)
         for row in range(rows):
@@ -133,7 +133,7 @@ def _block(net, block, x, x0, streams, normed, hidden):
 
 
 @njit
-def _stack(net, first, x, x0, streams, scratch, skips0, skipping):
+def _stack(net, first, steps, x, x0, streams, scratch, skips0, skipping):
     """The blocks of a tier in place: each joined to its like on the way down, or all with one residual around them."""
     _, blocks, _, sizes = net
     _, skips, normed, hidden = scratch
@@ -141,7 +141,7 @@ def _stack(net, first, x, x0, streams, scratch, skips0, skipping):
     if not skipping:
         _copy(x, x0, skips, skips0, count)
     for layer in range(sizes.layers):
-        _block(net, blocks[first + layer], x, x0, streams, normed, hidden)
+        _block(net, blocks[first + layer], steps, x, x0, streams, normed, hidden)
         if skipping:
             _add(x, x0, skips, skips0 + (sizes.layers - 1 - layer) * room, count)
     if not skipping:
@@ -167,7 +167,7 @@ def _sample(net, streams, index, codes, t, scratch, logits, to, to_stride):
         _copy(x, here, skips, level * kept, rows * dim)
         if sizes.unet:
             for layer in range(sizes.layers):
-                _block(net, blocks[tiers[level, DOWN_BLOCKS] + layer], x, here, streams, normed, hidden)
+                _block(net, blocks[tiers[level, DOWN_BLOCKS] + layer], steps, x, here, streams, normed, hidden)
                 _copy(x, here, skips, level * kept + (layer + 1) * room, rows * dim)
         phase, pending = steps % pool, tiers[level, PENDING]
         for row in range(rows):
@@ -179,7 +179,7 @@ def _sample(net, streams, index, codes, t, scratch, logits, to, to_stride):
         _linear(sizes.half, weights, place, memory, pending, stride, wide, x, frames, inner, inner, rows, False)
         level, steps = level + 1, steps // pool
     if level == depth:
-        _stack(net, tiers[depth, UP_BLOCKS], x, depth * room, streams, scratch, depth * kept, False)
+        _stack(net, tiers[depth, UP_BLOCKS], steps, x, depth * room, streams, scratch, depth * kept, False)
     # Up from there: first what the last frame sent, then make room for what this one sends.
     for outer in range(min(level, depth - 1), -1, -1):
         pool, dim, here, inner = tiers[outer, POOL], tiers[outer, DIM], outer * room, tiers[outer + 1, DIM]
@@ -192,7 +192,7 @@ def _sample(net, streams, index, codes, t, scratch, logits, to, to_stride):
             frames, wide = here + room, pool * dim
             _linear(sizes.half, weights, place, x, frames, inner, inner, memory, ahead, stride, wide, rows, False)
         _add(x, here, skips, outer * kept + (sizes.layers * room if sizes.unet else 0), rows * dim)
-        _stack(net, tiers[outer, UP_BLOCKS], x, here, streams, scratch, outer * kept, sizes.unet)
+        _stack(net, tiers[outer, UP_BLOCKS], steps, x, here, streams, scratch, outer * kept, sizes.unet)
     for row in range(rows):
         _normalize(x, row * width, width, normed, row * width, np.float32(0), np.float32(EPSILON))
     _linear(sizes.half, weights, sizes.head, normed, 0, width, width, logits, to, to_stride, sizes.levels, rows, False)
@@ -319,121 +319,130 @@ def _put(out, place, left, right, added):
 
 
 @njit
-def _s4(weights, w, x, out, memory, m0, stride, rows, dim, pairs):
-    """Gelu of S4's output, eight channels and, where there are, two rows at a time; −s follows the states."""
-    coefficients, fed = w + 3 * dim, m0 + 2 * pairs * dim
-    for tile in range(0, dim, WIDTH):
-        gain, bias, skip = load(weights, w + tile), load(weights, w + dim + tile), load(weights, w + 2 * dim + tile)
-        start, states = coefficients + tile * pairs * 8, m0 + tile * 2 * pairs
-        for row in range(0, rows - 1, 2):
-            here, there = row * dim + tile, (row + 1) * dim + tile
-            u, t = fma(gain, load(x, here), bias), fma(gain, load(x, there), bias)
-            s, r = load(memory, fed + row * stride + tile), load(memory, fed + (row + 1) * stride + tile)
-            y, f, z, g = skip * u, splat(0.0), skip * t, splat(0.0)
-            at, m, n = start, states + row * stride, states + (row + 1) * stride
-            ahead = _next_rows(row, rows, stride, 2 * pairs * WIDTH)
-            for _ in range(pairs):
-                prefetch(memory, m + ahead)
-                prefetch(memory, n + ahead)
-                # Loaded where needed: there are sixteen registers, and a sum that has to leave them costs a third.
-                ar, ai = load(weights, at), load(weights, at + 8)
-                br, bi = load(weights, at + 16), load(weights, at + 24)
-                real, imaginary = load(memory, m), load(memory, m + WIDTH)
-                after = fma(ar, real, fma(negative(ai), imaginary, fma(br, u, s)))
-                imaginary = fma(ar, imaginary, fma(ai, real, bi * u))
-                store(memory, m, after)
-                store(memory, m + WIDTH, imaginary)
-                real, other = load(memory, n), load(memory, n + WIDTH)
-                later = fma(ar, real, fma(negative(ai), other, fma(br, t, r)))
-                other = fma(ar, other, fma(ai, real, bi * t))
-                store(memory, n, later)
-                store(memory, n + WIDTH, other)
-                c, v = load(weights, at + 32), load(weights, at + 48)
-                y, z, f, g = fma(c, after, y), fma(c, later, z), fma(v, after, f), fma(v, later, g)
-                c, v = negative(load(weights, at + 40)), negative(load(weights, at + 56))
-                y, z, f, g = fma(c, imaginary, y), fma(c, other, z), fma(v, imaginary, f), fma(v, other, g)
-                at, m, n = at + 8 * WIDTH, m + 2 * WIDTH, n + 2 * WIDTH
-            store(memory, fed + row * stride + tile, f)
-            store(memory, fed + (row + 1) * stride + tile, g)
-            store(out, here, gelu(y))
-            store(out, there, gelu(z))
-        if rows % 2:
-            row = rows - 1
-            u, s = fma(gain, load(x, row * dim + tile), bias), load(memory, fed + row * stride + tile)
-            y, z, f, g = skip * u, splat(0.0), splat(0.0), splat(0.0)
-            at, m = start, states + row * stride
-            for _ in range(pairs):
-                ar, ai = load(weights, at), load(weights, at + 8)
-                br, bi = load(weights, at + 16), load(weights, at + 24)
-                real, imaginary = load(memory, m), load(memory, m + WIDTH)
-                after = fma(ar, real, fma(negative(ai), imaginary, fma(br, u, s)))
-                imaginary = fma(ar, imaginary, fma(ai, real, bi * u))
-                store(memory, m, after)
-                store(memory, m + WIDTH, imaginary)
-                y, z = fma(load(weights, at + 32), after, y), fma(load(weights, at + 40), imaginary, z)
-                f, g = fma(load(weights, at + 48), after, f), fma(load(weights, at + 56), imaginary, g)
-                at, m = at + 8 * WIDTH, m + 2 * WIDTH
-            store(memory, fed + row * stride + tile, f - g)
-            store(out, row * dim + tile, gelu(y - z))
-    return coefficients + 8 * pairs * dim
+def _filter(weights, w, s4, x, out, streams, m0, dim, pairs, phase):
+    """Gelu of the state spaces' output; what the states give is known ahead, so only the last samples are added.
+
+    A block remembers its states, then what it heard since they were brought up to date, then what they give to each of
+    the `BLOCK` samples after that, and for S4 −s too. The last of these samples brings them up to date.
+    """
+    memory, stride, rows = streams
+    taps, heard = w + 2 * dim, m0 + 2 * pairs * dim
+    ahead = heard + BLOCK * dim
+    for row in range(rows):
+        for tile in range(0, dim, WIDTH):
+            place, past = row * dim + tile, heard + row * stride + tile
+            u = fma(load(weights, w + tile), load(x, place), load(weights, w + dim + tile))
+            store(memory, past + phase * dim, u)
+            y = fma(load(weights, taps + tile), u, load(memory, ahead + row * stride + phase * dim + tile))
+            for i in range(phase):
+                y = fma(load(weights, taps + (phase - i) * dim + tile), load(memory, past + i * dim), y)
+            store(out, place, gelu(y))
+    coefficients = taps + BLOCK * dim
+    if s4:
+        fed_taps, coefficients = coefficients, coefficients + (BLOCK - 1) * dim
+        if phase == BLOCK - 1:
+            _advance_s4(weights, fed_taps, coefficients, streams, m0, dim, pairs)
+        return coefficients + S4_NUMBERS * pairs * dim
+    if phase == BLOCK - 1:
+        _advance_s4d(weights, coefficients, streams, m0, dim, pairs)
+    return coefficients + S4D_NUMBERS * pairs * dim
 
 
 @njit
-def _next_rows(row, rows, stride, tile):
-    """How far it is to the states that are due after those of two rows: of the next two, or of the next tile."""
-    return 2 * stride if row + 3 < rows else tile - row * stride
+def _advance_s4(weights, taps, at, streams, m0, dim, pairs):
+    """Bring S4's states up to date; see `_filter`."""
+    memory, stride, rows = streams
+    for tile in range(0, dim, WIDTH):
+        start = at + tile * pairs * S4_NUMBERS
+        for row in range(rows):
+            m = m0 + row * stride + tile * 2 * pairs
+            heard = m0 + row * stride + 2 * pairs * dim + tile
+            ahead = heard + BLOCK * dim
+            fed = ahead + BLOCK * dim
+            u0, u1 = load(memory, heard), load(memory, heard + dim)
+            u2, u3 = load(memory, heard + 2 * dim), load(memory, heard + 3 * dim)
+            first, second, third = (
+                load(weights, taps + tile),
+                load(weights, taps + dim + tile),
+                load(weights, taps + 2 * dim + tile),
+            )
+            s0, s1 = load(memory, fed), fma(first, u0, load(memory, fed + dim))
+            s2 = fma(second, u0, fma(first, u1, load(memory, fed + 2 * dim)))
+            s3 = fma(third, u0, fma(second, u1, fma(first, u2, load(memory, fed + 3 * dim))))
+            y0 = y1 = y2 = y3 = f0 = f1 = f2 = f3 = splat(0.0)
+            w, next_row = start, _next_row(row, rows, stride, 2 * pairs * WIDTH)
+            for _ in range(pairs):
+                prefetch(memory, m + next_row)
+                ar, ai = load(weights, w), load(weights, w + 8)
+                br, bi = load(weights, w + 16), load(weights, w + 24)
+                re, im = load(memory, m), load(memory, m + WIDTH)
+                re, im = _turned(ar, ai, re, im, fma(br, u0, s0), bi * u0)
+                re, im = _turned(ar, ai, re, im, fma(br, u1, s1), bi * u1)
+                re, im = _turned(ar, ai, re, im, fma(br, u2, s2), bi * u2)
+                re, im = _turned(ar, ai, re, im, fma(br, u3, s3), bi * u3)
+                store(memory, m, re)
+                store(memory, m + WIDTH, im)
+                y0, y1 = _heard(weights, w + 32, re, im, y0), _heard(weights, w + 48, re, im, y1)
+                y2, y3 = _heard(weights, w + 64, re, im, y2), _heard(weights, w + 80, re, im, y3)
+                f0, f1 = _heard(weights, w + 96, re, im, f0), _heard(weights, w + 112, re, im, f1)
+                f2, f3 = _heard(weights, w + 128, re, im, f2), _heard(weights, w + 144, re, im, f3)
+                w, m = w + S4_NUMBERS * WIDTH, m + 2 * WIDTH
+            _put_four(memory, ahead, dim, y0, y1, y2, y3)
+            _put_four(memory, fed, dim, f0, f1, f2, f3)
 
 
 @njit
-def _s4d(weights, w, x, out, memory, m0, stride, rows, dim, pairs):
-    """Gelu of S4D's output, eight channels and, where there are, two rows at a time."""
-    coefficients = w + 3 * dim
+def _advance_s4d(weights, at, streams, m0, dim, pairs):
+    """Bring S4D's states up to date, two samples at a time; see `_filter`."""
+    memory, stride, rows = streams
     for tile in range(0, dim, WIDTH):
-        gain, bias, skip = load(weights, w + tile), load(weights, w + dim + tile), load(weights, w + 2 * dim + tile)
-        start, states = coefficients + tile * pairs * 4, m0 + tile * 2 * pairs
-        for row in range(0, rows - 1, 2):
-            here, there = row * dim + tile, (row + 1) * dim + tile
-            u, t = fma(gain, load(x, here), bias), fma(gain, load(x, there), bias)
-            y, z = skip * u, skip * t
-            at, m, n = start, states + row * stride, states + (row + 1) * stride
-            ahead = _next_rows(row, rows, stride, 2 * pairs * WIDTH)
+        start = at + tile * pairs * S4D_NUMBERS
+        for row in range(rows):
+            m = m0 + row * stride + tile * 2 * pairs
+            heard = m0 + row * stride + 2 * pairs * dim + tile
+            u0, u1 = load(memory, heard), load(memory, heard + dim)
+            u2, u3 = load(memory, heard + 2 * dim), load(memory, heard + 3 * dim)
+            y0 = y1 = y2 = y3 = splat(0.0)
+            w, next_row = start, _next_row(row, rows, stride, 2 * pairs * WIDTH)
             for _ in range(pairs):
-                prefetch(memory, m + ahead)
-                prefetch(memory, n + ahead)
-                ar, ai = load(weights, at), load(weights, at + 8)
-                cr, ci = load(weights, at + 16), load(weights, at + 24)
-                real, imaginary = load(memory, m), load(memory, m + WIDTH)
-                after = fma(ar, real, fma(negative(ai), imaginary, u))
-                imaginary = fma(ar, imaginary, ai * real)
-                store(memory, m, after)
-                store(memory, m + WIDTH, imaginary)
-                y = y + fma(negative(ci), imaginary, cr * after)
-                real, imaginary = load(memory, n), load(memory, n + WIDTH)
-                after = fma(ar, real, fma(negative(ai), imaginary, t))
-                imaginary = fma(ar, imaginary, ai * real)
-                store(memory, n, after)
-                store(memory, n + WIDTH, imaginary)
-                z = z + fma(negative(ci), imaginary, cr * after)
-                at, m, n = at + 4 * WIDTH, m + 2 * WIDTH, n + 2 * WIDTH
-            store(out, here, gelu(y))
-            store(out, there, gelu(z))
-        if rows % 2:
-            row = rows - 1
-            u = fma(gain, load(x, row * dim + tile), bias)
-            y = skip * u
-            at, m = start, states + row * stride
-            for _ in range(pairs):
-                ar, ai = load(weights, at), load(weights, at + 8)
-                cr, ci = load(weights, at + 16), load(weights, at + 24)
-                real, imaginary = load(memory, m), load(memory, m + WIDTH)
-                after = fma(ar, real, fma(negative(ai), imaginary, u))
-                imaginary = fma(ar, imaginary, ai * real)
-                store(memory, m, after)
-                store(memory, m + WIDTH, imaginary)
-                y = y + fma(negative(ci), imaginary, cr * after)
-                at, m = at + 4 * WIDTH, m + 2 * WIDTH
-            store(out, row * dim + tile, gelu(y))
-    return coefficients + 4 * pairs * dim
+                prefetch(memory, m + next_row)
+                ar, ai = load(weights, w), load(weights, w + 8)
+                square_r, square_i = load(weights, w + 16), load(weights, w + 24)
+                re, im = load(memory, m), load(memory, m + WIDTH)
+                re, im = _turned(square_r, square_i, re, im, fma(ar, u0, u1), ai * u0)
+                re, im = _turned(square_r, square_i, re, im, fma(ar, u2, u3), ai * u2)
+                store(memory, m, re)
+                store(memory, m + WIDTH, im)
+                y0, y1 = _heard(weights, w + 32, re, im, y0), _heard(weights, w + 48, re, im, y1)
+                y2, y3 = _heard(weights, w + 64, re, im, y2), _heard(weights, w + 80, re, im, y3)
+                w, m = w + S4D_NUMBERS * WIDTH, m + 2 * WIDTH
+            _put_four(memory, heard + BLOCK * dim, dim, y0, y1, y2, y3)
+
+
+@njit
+def _turned(ar, ai, re, im, more_re, more_im):
+    """a x + more, complex."""
+    return fma(ar, re, fma(negative(ai), im, more_re)), fma(ar, im, fma(ai, re, more_im))
+
+
+@njit
+def _heard(weights, w, re, im, y):
+    """y, and what is heard of a state through the numbers at `w`."""
+    return fma(load(weights, w), re, fma(load(weights, w + WIDTH), im, y))
+
+
+@njit
+def _put_four(memory, place, dim, a, b, c, d):
+    store(memory, place, a)
+    store(memory, place + dim, b)
+    store(memory, place + 2 * dim, c)
+    store(memory, place + 3 * dim, d)
+
+
+@njit
+def _next_row(row, rows, stride, tile):
+    """How far it is to the states that are due next: of the next row, or of the next tile."""
+    return stride if row + 1 < rows else tile - row * stride
 
 
 @njit
