@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from audiogen.extras import require
 from audiogen.infer.waveform import PlainStepper, stepper
-from audiogen.kernels.sashimi_step import BLOCK, S4_NUMBERS, S4D_NUMBERS
 from audiogen.metrics import timing
 from audiogen.metrics.tables import Table
 from audiogen.models.sashimi import Sashimi, SashimiConfig
@@ -29,6 +29,7 @@ def bench_sashimi(threads: int = 1, dim: int = 64) -> Table:
         threads: Of torch; the fused step always takes one.
         dim: Width of the outer tier, 64 in the paper.
     """
+    require("numba", "fast")
     spec, rows = CodecSpec("pcm", 16_000, 1, num_codebooks=1, codebook_size=256), []
     with timing.threads(threads), torch.inference_mode():
         square = torch.randn(256, 256)
@@ -88,6 +89,8 @@ def _read_speed(count: int) -> float:
 def _sashimi_work(config: SashimiConfig, batch: int, half: bool) -> tuple[float, float]:
     """Floating-point operations, and bytes of weights and states that pass, a sample of one of `batch` streams."""
     pairs, s4, size = config.state_size // 2, config.ssm == "s4", 2 if half else 4
+    from audiogen.kernels.sashimi_step import BLOCK, S4_NUMBERS, S4D_NUMBERS
+
     flops, traffic, rate = 2.0 * config.dim * config.codec.codebook_size, 0.0, 1
     weights = size * config.dim * config.codec.codebook_size
     for tier, dim in enumerate(config.dims):
