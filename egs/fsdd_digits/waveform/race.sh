@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SaShiMi of 2, 4 and 8 blocks, with Mamba's blocks, WaveNet and SampleRNN beside each other: ./race.sh [key=value …]
-# RECIPE=waveform_piano FOLDER=exp/race_piano ./race.sh has them at the piano.
+# RECIPE=waveform_piano FOLDER=exp/race_piano STEPS=100 SECONDS_OF_CPU=100 ./race.sh has them at the piano.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 recipe=${RECIPE:-waveform_digits} folder=${FOLDER:-exp/race_digits}
@@ -19,11 +19,11 @@ train() { # name, steps that take at least as long, and the model
     "train.steps=$count" "${@}"
 }
 
-train sashimi-4 400 model=sashimi_small "$@"
-train wavenet 300 model=wavenet_small "$@"
-train samplernn 300 model=samplernn_small "$@"
-train sashimi-2 600 model=sashimi_small model.config.layers=2 "$@"
-train sashimi-8 300 model=sashimi_small model.config.layers=8 "$@"
-train mamba-4 300 model=sashimi_small model.config.ssm=mamba model.config.state_size=16 "$@"
+train sashimi-4 $((steps * 4 / 3)) model=sashimi_small "$@"
+train wavenet "$steps" model=wavenet_small "$@"
+train samplernn "$steps" model=samplernn_small "$@"
+train sashimi-2 $((steps * 2)) model=sashimi_small model.config.layers=2 "$@"
+train sashimi-8 "$steps" model=sashimi_small model.config.layers=8 "$@"
+train mamba-4 "$steps" model=sashimi_small model.config.ssm=mamba model.config.state_size=16 "$@"
 python -m audiogen.recipes.waveform_race "$folder"/{sashimi-{2,4,8},mamba-4,wavenet,samplernn} \
   --steps "$steps" --seconds "$seconds" --json "$folder/race.json"
