@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from audiogen import audio
 from audiogen.checkpoint import Bundle, load_bundle
 from audiogen.data.corpora import read_wave
+from audiogen.errors import AudiogenError
 from audiogen.infer.diffusion import DiffusionGenerator
 from audiogen.metrics.audio import quality
 from audiogen.metrics.tables import Row, Table
@@ -60,9 +62,15 @@ class DiffusionClips:
 
 @dataclass
 class DiffusionRun(WaveformRun):
-    """Settings of a diffusion recipe: those of waveforms, whose codec says how recordings are heard."""
+    """Settings of a diffusion recipe: those of waveforms, whose codec says how recordings are heard.
+
+    Attributes:
+        infer: What is generated.
+        vocoder_bundle: A codec by mel frames whose resynthesis of the test clips stands beside, if any.
+    """
 
     infer: DiffusionClips = field(default_factory=DiffusionClips)
+    vocoder_bundle: str = ""
 
 
 class Train:
@@ -106,7 +114,7 @@ class Generate:
         generator = DiffusionGenerator(_bundle(config))
         items = _resyntheses(config, generator) if generator.model.mel is not None else _clips(config, generator)
 
-        def make(key: str, label: str | None, work: Callable[[int], torch.Tensor], steps: int) -> Row:
+        def make(key: str, label: str | None, work: Callable[[int], Tensor], steps: int) -> Row:
             began = time.perf_counter()
             waves = work(steps)
             took = time.perf_counter() - began
@@ -127,8 +135,9 @@ class Score:
     name = "score"
 
     def inputs(self, config: DiffusionRun) -> dict[str, Any]:
-        """What hears the words, beside the judge."""
-        return {"recognizer": bundle_inputs(config.recognizer_bundle)}
+        """What hears the words, beside the judge, and what stands beside a vocoder."""
+        bundles = {"recognizer": config.recognizer_bundle, "vocoder": config.vocoder_bundle}
+        return {name: bundle_inputs(bundle) for name, bundle in bundles.items()}
 
     def run(self, config: DiffusionRun, folder: Path) -> None:
         """Write the table."""
@@ -140,12 +149,14 @@ class Score:
             own = [row for row in made if row["steps"] == steps]
             figures = {"samples/s": sum(row["samples"] for row in own) / sum(row["took_s"] for row in own)}
             if vocoder:
-                figures |= _compared(config, own)
+                figures |= _mean_quality(config, _resynthesized(config, own))
             elif bundle.assets["labels"]:
                 *recorded, generated = judged_rows(config, Path(config.exp_dir) / Generate.name, own)
                 table.rows += [] if table.rows else recorded
                 figures |= generated
             table.rows.append({**figures, "name": f"{steps} steps"})
+        if vocoder and config.vocoder_bundle:
+            table.rows.append(_beside(config, own))
         write_table(folder, table)
 
 
@@ -153,7 +164,7 @@ def _clips(config: DiffusionRun, generator: DiffusionGenerator) -> list[tuple[st
     """Groups of clips to make: name, class and work."""
     count, options = config.infer.clips, {"chance": config.infer.chance}
 
-    def work(label: str, first: int, seed: int) -> Callable[[int], torch.Tensor]:
+    def work(label: str, first: int, seed: int) -> Callable[[int], Tensor]:
         number = min(AT_ONCE, count - first)
         return lambda steps: generator.generate(config.infer.seconds, number, label, steps, seed=seed, **options)
 
@@ -168,20 +179,44 @@ def _resyntheses(config: DiffusionRun, generator: DiffusionGenerator) -> list[tu
     """Test clips to make again: id, no class and work."""
     cuts = list(prepared_cuts(Path(config.exp_dir) / Prepare.name, "test"))[: config.infer.clips]
 
-    def work(cut: Any) -> Callable[[int], torch.Tensor]:
+    def work(cut: Any) -> Callable[[int], Tensor]:
         wave = read_wave(cut, generator.sample_rate)[None, None]
         return lambda steps: generator.resynthesize(wave, steps, config.infer.chance)
 
     return [(clip_id(cut), None, work(cut)) for cut in cuts]
 
 
-def _compared(config: DiffusionRun, made: list[Row]) -> Row:
-    """Mean figures of clips beside the recordings they were made of."""
-    folder, rows = Path(config.exp_dir), []
+def _resynthesized(config: DiffusionRun, made: list[Row]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Recordings, and the clips made of them."""
+    for row, original in zip(made, _originals(config, made), strict=True):
+        yield original, audio.read(Path(config.exp_dir) / Generate.name / row["audio"][0])
+
+
+def _originals(config: DiffusionRun, made: list[Row]) -> Iterator[Tensor]:
+    """The recordings that clips were made of."""
     for row in made:
-        source = folder / Prepare.name / "audio" / f"{row['id'].partition('-')[2]}.wav"
-        original, decoded = audio.read(source), audio.read(folder / Generate.name / row["audio"][0])
-        rows.append(quality(original, decoded, config.codec.build().spec.sample_rate))
+        yield audio.read(Path(config.exp_dir) / Prepare.name / "audio" / f"{row['id'].partition('-')[2]}.wav")
+
+
+@torch.inference_mode()
+def _beside(config: DiffusionRun, made: list[Row]) -> Row:
+    """What the other vocoder makes of the same recordings."""
+    bundle, rate = load_bundle(config.vocoder_bundle, kind="codec"), config.codec.build().spec.sample_rate
+    codec = bundle.model
+    if codec.spec.sample_rate != rate:
+        raise AudiogenError(f"{config.vocoder_bundle} is for {codec.spec.sample_rate} Hz; the clips are at {rate} Hz")
+    originals = list(_originals(config, made))
+    began = time.perf_counter()
+    decoded = [codec.decode(codec.encode(original[None]))[0] for original in originals]
+    speed = sum(original.shape[-1] for original in originals) / (time.perf_counter() - began)
+    figures = _mean_quality(config, zip(originals, decoded, strict=True))
+    return {**figures, "samples/s": speed, "name": bundle.name}
+
+
+def _mean_quality(config: DiffusionRun, pairs: Iterable[tuple[Tensor, Tensor]]) -> Row:
+    """Mean figures of clips beside recordings."""
+    rate = config.codec.build().spec.sample_rate
+    rows = [quality(original, decoded, rate) for original, decoded in pairs]
     return {name: sum(row[name] for row in rows) / len(rows) for name in QUALITY}
 
 

@@ -7,9 +7,12 @@ import pytest
 from tiny_recipes import THREE_STEPS
 
 from audiogen import audio
-from audiogen.checkpoint import load_bundle
+from audiogen.checkpoint import Bundle, load_bundle, save_bundle
+from audiogen.errors import AudiogenError
+from audiogen.recipes import diffwave
 from audiogen.recipes.items import read_rows
 from audiogen.recipes.run import run
+from audiogen.registry import build
 
 STAGES = ["prepare", "train", "judge", "generate", "score"]
 TINY = [
@@ -72,7 +75,9 @@ def test_diffusion_makes_clips_of_every_class(data_root: Path, tmp_path: Path) -
     assert {"2 steps: FID", "3 steps: right", "test recordings: IS"} <= figures(tmp_path).keys()
 
 
-def test_a_vocoder_makes_test_clips_again(data_root: Path, tmp_path: Path) -> None:
+def test_a_vocoder_makes_test_clips_again(
+    data_root: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     overrides = ["recipe=diffwave_vocoder", f"data_root={data_root}", f"exp_dir={tmp_path}", *THREE_STEPS, *TINY]
     overrides += ["infer.steps=[2]", "model.config.num_mels=8", "data.segment_seconds=8"]
     overrides.remove("infer.seconds=0.3")
@@ -81,3 +86,23 @@ def test_a_vocoder_makes_test_clips_again(data_root: Path, tmp_path: Path) -> No
     assert [row["id"] for row in made] == ["2-tones-test0", "2-tones-test1"]
     again = audio.check(tmp_path / "generate" / made[0]["audio"][0])
     assert again.frames == audio.check(tmp_path / "prepare" / "audio" / "tones-test0.wav").frames
+
+    def beside(rate: int) -> str:
+        config = {
+            "sample_rate": rate,
+            "hop_length": 16,
+            "n_fft": 64,
+            "num_mels": 8,
+            "decoder_dim": 8,
+            "decoder_depth": 1,
+        }
+        folder = tmp_path_factory.mktemp("vocoder")
+        save_bundle(folder, Bundle("codec", "mel_vocoder", config, model=build("codec", "mel_vocoder", config)))
+        return f"vocoder_bundle={folder}"
+
+    # In place of PESQ: how far off the loudest sample is.
+    monkeypatch.setattr(diffwave, "quality", lambda a, b, rate: dict.fromkeys(diffwave.QUALITY, float((a - b).max())))
+    assert run([*overrides, beside(4000)]) == ["score"]
+    assert {"2 steps: STOI", "mel_vocoder: STOI", "mel_vocoder: samples/s"} <= figures(tmp_path).keys()
+    with pytest.raises(AudiogenError, match="for 8000 Hz; the clips are at 4000 Hz"):
+        run([*overrides, beside(8000), "force=true"])
