@@ -71,6 +71,8 @@ def test_sound_streams_out_raw(sound_bundles: Path, capfdbinary: pytest.CaptureF
         (["rain", "--model", "tiny-magnet", "--seconds", "-3"], "more than 0"),
         (["rain", "--model", "tiny-magnet", "--guidance", "nan"], "guidance is nan"),
         (["rain", "--model", "tiny-musicgen", "--guidance", "inf"], "guidance is inf"),
+        (["rain", "--model", "tiny-magnet", "--seed", str(2**64)], f"seed is {2**64}; it must have 64 bits"),
+        (["rain", "--model", "tiny-musicgen", "--seed", str(-(2**63) - 1)], "it must have 64 bits"),
         (["rain", "--model", "tiny-magnet", "--prompt", "none.wav"], "none.wav"),
         (["rain", "--model", "tiny-magnet", "--prompt", "second.flac", "--seconds", "1"], "ask for more seconds"),
         (["rain", "--model", "tiny-magnet", "--until", "second.flac", "--seconds", "1"], "more --seconds"),

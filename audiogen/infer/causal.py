@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from audiogen.errors import AudiogenError
-from audiogen.infer.sampling import Sampler, check_guidance
+from audiogen.infer.sampling import Sampler, check_guidance, seeded
 from audiogen.models.code_lm import CodeLM
 from audiogen.models.magnet import Magnet
 from audiogen.models.musicgen import MusicGen
@@ -103,7 +103,7 @@ def stream(
     pattern = model.config.pattern.build(codebooks, frames)
     cells, whole, given = _Cells(pattern, known, model.network.special), pattern.whole_frames(), known.shape[2]
     size = (pattern.num_steps, codebooks)
-    noise = torch.stack([torch.rand(size, generator=torch.Generator().manual_seed(seed)) for seed in seeds], 1)
+    noise = torch.stack([torch.rand(size, generator=seeded(seed)) for seed in seeds], 1)
     guided, sampler = Guided(model.network, memory, options.guidance), options.sampler()
     past, start = guided.init_state(len(seeds), pattern.num_steps), pattern.first_step(given)
     fresh = cells.sequence[:, :, :start]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from audiogen.checkpoint import Bundle
 from audiogen.errors import AudiogenError, unknown_name
+from audiogen.infer.sampling import seeded
 from audiogen.models.diffwave import DiffWave
 
 FEW_STEPS = 12
@@ -55,13 +56,13 @@ class DiffusionGenerator:
             raise AudiogenError(f"which class? give a label, one of: {', '.join(self.labels)}")
         labels = None if label is None else torch.full((count,), self.labels.index(label))
         shape = (count, max(1, round(seconds * self.sample_rate)))
-        return sample(self.model, shape, steps, chance, torch.Generator().manual_seed(seed), labels)[:, None]
+        return sample(self.model, shape, steps, chance, seeded(seed), labels)[:, None]
 
     def resynthesize(self, wave: Tensor, steps: int = FEW_STEPS, chance: float = 0.0, seed: int = 0) -> Tensor:
         """Sound [B, 1, N] from nothing but the log-mel frames of waves [B, 1, N] at the model's rate."""
         if self.model.mel is None:
             raise AudiogenError("this model is no vocoder; one that takes log-mel frames is needed")
-        frames, generator = self.model.frames(wave[:, 0]), torch.Generator().manual_seed(seed)
+        frames, generator = self.model.frames(wave[:, 0]), seeded(seed)
         return sample(self.model, tuple(wave[:, 0].shape), steps, chance, generator, frames=frames)[:, None]
 
 

@@ -19,6 +19,7 @@ from audiogen import audio
 from audiogen.errors import AudiogenError
 from audiogen.infer.judge import PhoneJudge
 from audiogen.infer.recordings import Coded, Recording, StreamDecoder, coded
+from audiogen.infer.sampling import seeded
 from audiogen.infer.script import TimedPhone
 from audiogen.infer.speak import Speaker, reading_seed
 from audiogen.infer.speech import SpeakOptions
@@ -145,7 +146,7 @@ def _new_sound(speaker: Speaker, known: Coded, change: Change, options: SpeakOpt
     phones = torch.tensor(speaker.frontend.inventory.encode(change.phones))
     following = known.phones[change.end : change.end + FOLLOWING_PHONES]
     utterance = Utterance(phones, _heard(known, change, speaker.frame_rate), following=following)
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     codes = speaker.model.generate([utterance], options.generate(), generator).codes[0]
     shown = round(DECODED_SECONDS * speaker.frame_rate) * speaker.model.config.merge
     before = known.codes[:, : _frame(known, change.first)][:, -shown:]

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from audiogen.errors import AudiogenError
-from audiogen.infer.sampling import Sampler, check_guidance
+from audiogen.infer.sampling import Sampler, check_guidance, seeded
 from audiogen.models.code_lm import CodeLM
 from audiogen.models.magnet import Magnet
 from audiogen.models.musicgen import MusicGen
@@ -116,7 +116,7 @@ def fill_in(
         raise AudiogenError(f"{codes.shape[1]} codebooks are given; the model has {len(network.codes)}")
     if bool(given.all()):
         return codes
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    generators = [seeded(seed) for seed in seeds]
     codes = codes.masked_fill(~given[:, None], network.special)
     for codebook in range(codes.shape[1]):
         size = (options.steps_of(codebook), codes.shape[2])

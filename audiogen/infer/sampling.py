@@ -1,4 +1,4 @@
-"""Drawing codes from logits: the one sampler, whose chance is given as uniform numbers."""
+"""Drawing codes from logits: the one sampler, whose chance is given as uniform numbers, and where these come from."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,7 @@ from torch import Tensor
 from audiogen.errors import AudiogenError
 
 LARGEST_GUIDANCE = 100.0
+SEEDS = range(-(2**63), 2**64)
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,17 @@ class Sampler:
         enough = self.top_p * reached[:, -1:] if self.top_k else self.top_p
         count = (reached - ranked < enough).sum(-1, keepdim=True)
         return chances.masked_fill(chances < ranked.gather(-1, count - 1), 0)
+
+
+def seeded(seed: int) -> torch.Generator:
+    """Random numbers on the CPU, the same for the same seed.
+
+    Raises:
+        AudiogenError: If the seed has more than 64 bits.
+    """
+    if seed not in SEEDS:
+        raise AudiogenError(f"seed is {seed}; it must have 64 bits at most: from -2^63 to 2^64 - 1")
+    return torch.Generator().manual_seed(seed)
 
 
 def check_guidance(guidance: float) -> None:

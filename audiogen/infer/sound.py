@@ -17,6 +17,7 @@ from audiogen.infer import causal
 from audiogen.infer.captions import caption_encoder
 from audiogen.infer.causal import CausalOptions
 from audiogen.infer.masked import MaskedOptions, Rescorer, fill_in
+from audiogen.infer.sampling import seeded
 from audiogen.models.magnet import Magnet
 from audiogen.models.musicgen import MusicGen
 from audiogen.nn.cross_transformer import Memory
@@ -286,7 +287,7 @@ def _plain(options: dict) -> dict:
 
 def _next_seed(seed: int) -> int:
     """The seed of a clip's next window: a draw, so that neighbouring seeds stay apart."""
-    return int(torch.randint(1 << 62, (), generator=torch.Generator().manual_seed(seed)))
+    return int(torch.randint(1 << 62, (), generator=seeded(seed)))
 
 
 def _chain(known: Tensor, pieces: Iterator[Tensor]) -> Iterator[Tensor]:

@@ -23,6 +23,7 @@ from audiogen.errors import AudiogenError, unknown_name
 from audiogen.infer.batch import SpeechBatch, Spoken
 from audiogen.infer.judge import PhoneJudge
 from audiogen.infer.recordings import Coded, Recording, StreamDecoder, coded
+from audiogen.infer.sampling import seeded
 from audiogen.infer.script import Line, TimedPhone, at_speed, read_text, retimed, without_first_pause
 from audiogen.infer.speech import SpeakOptions, Speech, joined
 from audiogen.models.valle_r import Outline, SpeechState, Utterance, VoicePrompt
@@ -302,7 +303,7 @@ class Speaker:
     def _start(self, task: Task, preset: Tensor, options: SpeakOptions) -> SpeechState:
         phones = torch.tensor(self.frontend.inventory.encode(task.line.phones))
         utterance = Utterance(phones, task.prompt, preset if preset.any() else None)
-        generator = torch.Generator().manual_seed(task.seed)
+        generator = seeded(task.seed)
         return self.model.init_state([utterance], options.generate(), generator, self._primed(task.prompt))
 
     @torch.inference_mode()

@@ -11,7 +11,7 @@ from audiogen import registry
 from audiogen.checkpoint import Bundle
 from audiogen.errors import AudiogenError, unknown_name
 from audiogen.infer.ending import Ending
-from audiogen.infer.sampling import Sampler
+from audiogen.infer.sampling import Sampler, seeded
 from audiogen.models.sashimi import Sashimi
 from audiogen.models.waveform import WaveformModel
 from audiogen.nn.state import State
@@ -159,7 +159,7 @@ class WaveformGenerator:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Codes [B, n] and the log-likelihood [B] of each piece, until all clips have ended."""
         count, guidance = len(ending.lengths), self._checked_guidance(guidance)
-        generator = torch.Generator().manual_seed(seed)
+        generator = seeded(seed)
         last, state = self._begin(count, label, prompt, guided=guidance != 1)
         options = {"temperature": sampler.temperature, "top_p": sampler.top_p, "guidance": guidance}
         left, longest = max(1, round(seconds * self.sample_rate)), round(CHUNK_SECONDS * self.sample_rate)

@@ -51,6 +51,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise AudiogenError(f"train.steps must be at least 1, got {self.steps}")
+        if not 0 <= self.seed < 2**64:
+            raise AudiogenError(f"train.seed must have 64 bits at most, from 0 to 2^64 - 1, got {self.seed}")
 
 
 class Objective(Protocol):

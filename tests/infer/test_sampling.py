@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from audiogen.errors import AudiogenError
-from audiogen.infer.sampling import Sampler
+from audiogen.infer.sampling import Sampler, seeded
 
 LOGITS = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().expand(4000, -1)
 
@@ -69,3 +69,10 @@ def test_the_last_uniform_picks_no_code_of_no_chance():
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(AudiogenError, match="must be"):
         Sampler(**wrong)
+
+
+def test_seeds_have_64_bits():
+    assert torch.rand(1, generator=seeded(2**64 - 1)) != torch.rand(1, generator=seeded(-(2**63)))
+    for seed in (2**64, -(2**63) - 1):
+        with pytest.raises(AudiogenError, match=f"seed is {seed}; .* from"):
+            seeded(seed)

@@ -114,3 +114,9 @@ def test_the_dynamics_of_a_state_space_are_not_decayed_and_move_slowly(tmp_path)
     before = model.ssm.b.detach().clone()
     fit(SingleObjective(model), batches, TrainConfig(**{**vars(config), "steps": 5, "ema_decay": 0.0}), tmp_path)
     assert (model.ssm.b - before).abs().max() < 5.1 * DYNAMICS_RATE
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_a_seed_that_nothing_takes_is_refused_at_once(seed):
+    with pytest.raises(AudiogenError, match=f"train.seed .* got {seed}"):
+        TrainConfig(seed=seed)
