@@ -144,6 +144,11 @@ def _settle(folder: Path, name: str, inputs: dict[str, Any], span: Span) -> None
             f"stage {name!r} in {folder} was made from other inputs ({_difference(_recorded(folder) or {}, inputs)}); "
             "force=true does it afresh, keep=true goes on from what is there, another exp_dir leaves it alone"
         )
+    if span.keep and folder.is_symlink():
+        raise AudiogenError(
+            f"stage {name!r} in {folder} is a link to {folder.resolve()}, and keep=true would change what lies there; "
+            "copy that folder here to go on from it, or do the stage afresh with force=true"
+        )
 
 
 def _require_done(folder: Path, name: str, inputs: dict[str, Any]) -> None:

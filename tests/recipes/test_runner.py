@@ -55,6 +55,18 @@ def test_a_stage_that_is_a_link_to_another_runs_folder_is_made_anew_without_it(t
     assert len(read_rows(tmp_path / "other" / "first" / "rows.jsonl")) == 4
 
 
+@pytest.mark.parametrize("name", ["first", "first.partial"])
+def test_nothing_is_written_through_a_link_to_another_runs_folder(name: str, tmp_path: Path) -> None:
+    run_stages([Write("first")], CONFIG, tmp_path / "other")
+    before = {path: path.read_bytes() for path in (tmp_path / "other" / "first").iterdir()}
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / name).symlink_to(tmp_path / "other" / "first")
+    with pytest.raises(AudiogenError, match=r"is a link to .*other/first, and keep=true would change .* force=true"):
+        run_stages([Write("first")], {"first": {"a": 2}}, tmp_path / "own", Span(keep=True))
+    assert {path: path.read_bytes() for path in (tmp_path / "other" / "first").iterdir()} == before
+    assert (tmp_path / "own" / name).is_symlink()
+
+
 def test_a_stopped_stage_goes_on_item_by_item(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_stages([Write("first"), Write("second", stop_at=2)], CONFIG, tmp_path)
