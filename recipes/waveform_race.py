@@ -1,9 +1,10 @@
 """Waveform models side by side: bits a sample of held-out clips after as many steps, and after as much work.
 
-    python -m audiogen.recipes.waveform_race exp/race/* --steps 300 --seconds 240
+    python -m audiogen.recipes.waveform_race exp/race_digits/*/ --steps 300 --seconds 240
 
-Every folder is that of a run of the waveform recipe. They should have kept their learning rate (`train.final_rate=1`):
-then what is averaged at any step is what a run that ends there would have had, and each serves for both columns.
+Every folder is that of a run of the waveform recipe; runs that have not ended are left out, and named below the table.
+They should have kept their learning rate (`train.final_rate=1`): then what is averaged at any step is what a run that
+ends there would have had, and each serves for both columns.
 """
 
 import argparse
@@ -28,7 +29,7 @@ BATCHES = (1, 16)
 
 
 def race(folders: Sequence[Path], steps: int, seconds: float) -> Table:
-    """The table of all runs.
+    """The table of all runs that have ended; its note names the others.
 
     Args:
         folders: `exp_dir` of each run, named in the table by its last part.
@@ -36,11 +37,15 @@ def race(folders: Sequence[Path], steps: int, seconds: float) -> Table:
         seconds: CPU seconds of training after which all are compared, without those of validation.
 
     Raises:
-        AudiogenError: If a run is too short, or not done.
+        AudiogenError: If a run is too short, or none has ended.
     """
     by_steps, by_work = f"bits, {steps} steps", f"bits, {seconds:g} s"
+    ended = [folder for folder in folders if (folder / "train" / BUNDLE).is_dir()]
+    others = ", ".join(folder.name for folder in folders if folder not in ended)
+    if not ended:
+        raise AudiogenError(f"no run has ended of {others}; a folder that holds train/{BUNDLE} is needed")
     rows = []
-    for folder in folders:
+    for folder in ended:
         curve, bundle = _curve(folder / "train"), load_bundle(folder / "train" / BUNDLE, kind="waveform")
         row = {
             "name": folder.name,
@@ -53,6 +58,7 @@ def race(folders: Sequence[Path], steps: int, seconds: float) -> Table:
     speeds = {"training": "steps/s", **{f"generation, batch {batch}": "samples/s" for batch in BATCHES}}
     note = (
         f"Bits a sample of the valid clips, averaged weights, straight lines between validations. {timing.machine(1)}"
+        + (f" Left out, as they have not ended: {others}." if others else "")
     )
     return Table("Waveform models", rows, {"parameters": "M", by_steps: "", by_work: "", **speeds}, note)
 
@@ -88,7 +94,11 @@ def _drawn_per_second(bundle: Bundle, batch: int) -> float:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m audiogen.recipes.waveform_race", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m audiogen.recipes.waveform_race",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("folders", type=Path, nargs="+", metavar="EXP_DIR", help="experiment folders of runs")
     parser.add_argument("--steps", type=int, required=True, help="compare after so many steps")
     parser.add_argument("--seconds", type=float, required=True, help="compare after so many CPU seconds of training")

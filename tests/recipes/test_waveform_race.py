@@ -36,3 +36,14 @@ def test_a_run_is_read_at_a_step_and_between_validations_at_a_time(run, monkeypa
 def test_a_run_that_ended_before_is_an_error(run):
     with pytest.raises(AudiogenError, match="steps 40 lie outside its validations, 10 to 30"):
         waveform_race.race([run], steps=40, seconds=30)
+
+
+def test_runs_that_have_not_ended_are_left_out_by_name(run, monkeypatch, capsys):
+    monkeypatch.setattr(waveform_race, "DRAWN", 8)
+    (run.parent / "slow" / "train.partial" / "bundle").mkdir(parents=True)
+    options = ["--steps", "20", "--seconds", "30"]
+    assert waveform_race.main([str(run), str(run.parent / "slow"), str(run.parent / "next"), *options]) == 0
+    table = capsys.readouterr().out
+    assert "| run |" in table and "| slow |" not in table and "Left out, as they have not ended: slow, next." in table
+    assert waveform_race.main([str(run.parent / "slow"), *options]) == 2
+    assert "no run has ended of slow" in capsys.readouterr().err
