@@ -35,11 +35,10 @@ from audiogen.recipes.common import (
 from audiogen.recipes.items import do_items, read_rows
 from audiogen.recipes.judging import UNITS, Judge, judged_rows
 from audiogen.recipes.speech import clip_id, prepared_cuts
+from audiogen.recipes.waveform_clips import CLIPS, Group, groups, samples_per_second, write_clips
 from audiogen.recipes.waveform_data import Prepare, WaveformRun, class_names, clip_batches, recordings
 from audiogen.train.loop import SingleObjective
 
-CLIPS = "clips.jsonl"
-AT_ONCE = 20  # clips generated together
 QUALITY = {"PESQ-WB": "", "STOI": "", "mel distance": "dB"}
 
 
@@ -118,9 +117,7 @@ class Generate:
             began = time.perf_counter()
             waves = work(steps)
             took = time.perf_counter() - began
-            files = [f"{steps}/{key}-{number:02d}.wav" for number in range(len(waves))]
-            for file, wave in zip(files, waves, strict=True):
-                audio.write(folder / file, wave, generator.sample_rate, "PCM_16")
+            files = write_clips(folder, f"{steps}/{key}", waves, generator.sample_rate)
             return {"steps": steps, "label": label, "audio": files, "samples": waves.numel(), "took_s": took}
 
         for steps in config.infer.steps:
@@ -147,7 +144,7 @@ class Score:
         table = Table("Sound out of noise", units=units, note=f"{parameters:,} parameters.")
         for steps in config.infer.steps:
             own = [row for row in made if row["steps"] == steps]
-            figures = {"samples/s": sum(row["samples"] for row in own) / sum(row["took_s"] for row in own)}
+            figures = {"samples/s": samples_per_second(own)}
             if vocoder:
                 figures |= _mean_quality(config, _resynthesized(config, own))
             elif bundle.assets["labels"]:
@@ -162,17 +159,13 @@ class Score:
 
 def _clips(config: DiffusionRun, generator: DiffusionGenerator) -> list[tuple[str, str, Callable]]:
     """Groups of clips to make: name, class and work."""
-    count, options = config.infer.clips, {"chance": config.infer.chance}
+    infer = config.infer
 
-    def work(label: str, first: int, seed: int) -> Callable[[int], Tensor]:
-        number = min(AT_ONCE, count - first)
-        return lambda steps: generator.generate(config.infer.seconds, number, label, steps, seed=seed, **options)
+    def work(group: Group) -> Callable[[int], Tensor]:
+        options = {"seed": group.seed, "chance": infer.chance}
+        return lambda steps: generator.generate(infer.seconds, group.count, group.label, steps, **options)
 
-    return [
-        (f"{label or 'clip'}-{first:04d}", label, work(label, first, place * count + first))
-        for place, label in enumerate(generator.labels or [None])
-        for first in range(0, count, AT_ONCE)
-    ]
+    return [(group.key, group.label, work(group)) for group in groups(generator.labels, infer.clips)]
 
 
 def _resyntheses(config: DiffusionRun, generator: DiffusionGenerator) -> list[tuple[str, None, Callable]]:

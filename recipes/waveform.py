@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-from audiogen import audio
 from audiogen.checkpoint import Bundle, load_bundle
 from audiogen.infer.waveform import CUT, WaveformGenerator
 from audiogen.metrics.codes import counted_bits
@@ -31,11 +30,10 @@ from audiogen.recipes.common import (
 )
 from audiogen.recipes.items import do_items, read_rows
 from audiogen.recipes.judging import UNITS, Judge, judged_rows
+from audiogen.recipes.waveform_clips import CLIPS, Group, groups, samples_per_second, write_clips
 from audiogen.recipes.waveform_data import Prepare, WaveformRun, class_names, clip_batches, code_rows
 from audiogen.train.loop import SingleObjective
 
-CLIPS = "clips.jsonl"
-AT_ONCE = 20  # clips generated together
 COUNTED = (0, 1, 2)
 
 
@@ -79,27 +77,21 @@ class Generate:
     def run(self, config: WaveformRun, folder: Path) -> None:
         """Write `audio/`, and to `clips.jsonl` the class, likelihood and files of clips made together."""
         (folder / "audio").mkdir(exist_ok=True)
-        generator, clips = WaveformGenerator(trained_bundle(config)), config.infer.clips
-        items = [
-            (f"{label or 'clip'}-{first:04d}", (label, min(AT_ONCE, clips - first), seed * clips + first))
-            for seed, label in enumerate(generator.labels or [None])
-            for first in range(0, clips, AT_ONCE)
-        ]
+        generator, infer = WaveformGenerator(trained_bundle(config)), config.infer
+        guidance = infer.guidance if generator.labels else None
+        draw = {"temperature": infer.temperature, "top_p": infer.top_p, "guidance": guidance}
 
-        def make(key: str, label: str | None, count: int, seed: int) -> Row:
+        def make(group: Group) -> Row:
             began = time.perf_counter()
-            draw = {name: getattr(config.infer, name) for name in ("temperature", "top_p")}
-            draw["guidance"] = config.infer.guidance if generator.labels else None
-            made = generator.generate(config.infer.seconds, count, label, seed=seed, **draw)
+            made = generator.generate(infer.seconds, group.count, group.label, seed=group.seed, **draw)
             took = time.perf_counter() - began
-            files = [f"audio/{key}-{number:02d}.wav" for number in range(count)]
-            for file, clip in zip(files, made.clips(), strict=True):
-                audio.write(folder / file, clip, generator.sample_rate, "PCM_16")
+            files = write_clips(folder, f"audio/{group.key}", made.clips(), generator.sample_rate)
             figures = {"samples": made.wave.numel(), "took_s": took, "log_likelihood": made.log_likelihood.tolist()}
-            lead = generator.lead(made, label).tolist() if generator.labels else []
-            return {"label": label, "audio": files, **figures, "lead": lead}
+            lead = generator.lead(made, group.label).tolist() if generator.labels else []
+            return {"label": group.label, "audio": files, **figures, "lead": lead}
 
-        do_items(((key, (key, *item)) for key, item in items), folder / CLIPS, lambda item: make(*item), "generating")
+        items = ((group.key, group) for group in groups(generator.labels, infer.clips))
+        do_items(items, folder / CLIPS, make, "generating")
 
 
 class Score:
@@ -114,8 +106,7 @@ class Score:
     def run(self, config: WaveformRun, folder: Path) -> None:
         """Write the table."""
         bundle, made = trained_bundle(config), read_rows(Path(config.exp_dir) / Generate.name / CLIPS)
-        speed = sum(row["samples"] for row in made) / sum(row["took_s"] for row in made)
-        model = {"name": bundle.name, "bits a sample": test_bits(config, bundle), "samples/s": speed}
+        model = {"name": bundle.name, "bits a sample": test_bits(config, bundle), "samples/s": samples_per_second(made)}
         parameters = sum(parameter.numel() for parameter in bundle.model.parameters())
         note = (
             f"{parameters:,} parameters. Bits: of the {config.data.test} test clips without the silence after them, "
