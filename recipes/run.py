@@ -22,6 +22,7 @@ from audiogen.recipes import (
     piano,
     tta,
     tts,
+    tts_data,
     wave_codec,
     waveform,
     waveform_data,
@@ -49,7 +50,7 @@ TASKS = {
     "music": Task(music.MusicRun, music.STAGES),
     "piano": Task(piano.PianoRun, piano.STAGES),
     "tta": Task(tta.TtaRun, tta.STAGES),
-    "tts": Task(tts.TtsRun, tts.STAGES),
+    "tts": Task(tts_data.TtsRun, tts.STAGES),
     "wave_codec": Task(wave_codec.WaveCodecRun, wave_codec.STAGES),
     "waveform": Task(waveform_data.WaveformRun, waveform.STAGES),
 }
