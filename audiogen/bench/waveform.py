@@ -1,11 +1,11 @@
 """How fast waveforms are made, sample by sample: `audiogen bench sashimi`."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from audiogen.bench import limits
 from audiogen.extras import require
 from audiogen.infer.waveform import PlainStepper, stepper
 from audiogen.metrics import timing
@@ -15,7 +15,6 @@ from audiogen.protocols import CodecSpec
 
 MODELS = {"S4": {}, "S4D": {"ssm": "s4d"}, "S4, GLU": {"glu": True}}
 PRECISIONS = {"": False, ", bf16 weights": True}
-SECONDS = 1.0  # of measuring each
 BATCHES = (1, 16)
 
 
@@ -32,12 +31,11 @@ def bench_sashimi(threads: int = 1, dim: int = 64) -> Table:
     require("numba", "fast")
     spec, rows = CodecSpec("pcm", 16_000, 1, num_codebooks=1, codebook_size=256), []
     with timing.threads(threads), torch.inference_mode():
-        square = torch.randn(256, 256)
-        speed = 2 * 256**3 / _best_seconds(lambda: square @ square)
+        speed = limits.matrix_speed()
         for name, options in MODELS.items():
             config = SashimiConfig(spec, dim=dim, **options)
             model = Sashimi(config).eval()
-            bandwidth = _read_speed(sum(parameter.numel() for parameter in model.parameters()))
+            bandwidth = limits.read_speed(sum(4 * parameter.numel() for parameter in model.parameters()))
             for batch in BATCHES:
                 plain = _samples_per_second(PlainStepper(model), batch, config)
                 for precision, half in PRECISIONS.items():
@@ -58,8 +56,9 @@ def bench_sashimi(threads: int = 1, dim: int = 64) -> Table:
     rate = "samples/s"
     units = {"fused": rate, "plain": rate, "arithmetic": "MFLOP", "traffic": "MB", "limit": rate}
     note = (
-        f"Best of pieces of one period of the pools, {SECONDS:g} s each. Limit: {speed / 1e9:.0f} GFLOP/s in a "
-        f"product of 256 × 256 matrices, or {bandwidth / 1e9:.0f} GB/s in reading as much as the weights."
+        f"Best of pieces of one period of the pools, {limits.SECONDS:g} s each. Limit: {speed / 1e9:.0f} GFLOP/s in a"
+        f" product of {limits.SIDE} × {limits.SIDE} matrices, or {bandwidth / 1e9:.0f} GB/s in reading as much as the"
+        " weights."
     )
     return Table("SaShiMi", rows, {**units, "share of the limit": "%"}, f"{note} {timing.machine(threads)}")
 
@@ -69,21 +68,7 @@ def _samples_per_second(steps: Any, batch: int, config: SashimiConfig) -> float:
     period = math.prod(config.pools)
     last, uniforms, state = torch.full((batch,), config.start), torch.rand(batch, period), steps.init_state(batch)
     steps.draw(last, uniforms, state)
-    return batch * period / _best_seconds(lambda: steps.draw(last, uniforms, state))
-
-
-def _best_seconds(function: Callable[[], Any]) -> float:
-    """The shortest of the calls that fit into the time for one measurement, at least two."""
-    taken = [timing.seconds(function), timing.seconds(function)]
-    while sum(taken) < SECONDS:
-        taken.append(timing.seconds(function))
-    return min(taken)
-
-
-def _read_speed(count: int) -> float:
-    """Bytes a second in which one core reads `count` float32."""
-    numbers = torch.ones(count)
-    return 4 * count / _best_seconds(lambda: numbers.sum())
+    return batch * period / limits.best_seconds(lambda: steps.draw(last, uniforms, state))[0]
 
 
 def _sashimi_work(config: SashimiConfig, batch: int, half: bool) -> tuple[float, float]:

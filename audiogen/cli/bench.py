@@ -24,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "what",
         nargs="*",
         metavar="WHAT",
-        help="codec, say, transcribe (default: these), encodec, encoder, magnet, mamba, sashimi",
+        help="codec, say, transcribe (default: these), encodec, encoder, lm, magnet, mamba, sashimi",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="threads of torch (default: transcribe 2, others 1)")
     add_models_measured(parser)
@@ -41,6 +41,7 @@ def bench(options: argparse.Namespace) -> None:
         "say": lambda: part("bench.say").bench_say(voice, **threads),
         "transcribe": lambda: part("bench.transcribe").bench_transcribe(recognizer, voice, **threads),
         "encoder": lambda: part("bench.encoder").bench_encoder(recognizer, **threads),
+        "lm": lambda: part("bench.lm").bench_lm(**threads),
         "magnet": lambda: part("bench.sound").bench_magnet(**threads),
         "mamba": lambda: part("bench.mamba").bench_mamba(**threads),
         "sashimi": lambda: part("bench.waveform").bench_sashimi(**threads),

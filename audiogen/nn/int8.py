@@ -39,6 +39,12 @@ class Int8Linear(nn.Module):
         # Activations of 7 bits: two products of 8 by 8 bits would not fit the 16 that AVX2 adds them in.
         return torch.ops.quantized.linear_dynamic(x, self._packed, reduce_range=True)
 
+    def unpacked(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The weights [E, D] in int8, the scale of each output [E], and the bias [E], 0 where there is none."""
+        rounded, bias = torch.ops.quantized.linear_unpack(self._packed)
+        scales = rounded.q_per_channel_scales().float()
+        return rounded.int_repr(), scales, torch.zeros_like(scales) if bias is None else bias
+
 
 def to_int8(module: nn.Module) -> None:
     """Replace every `nn.Linear` inside `module`, in place."""

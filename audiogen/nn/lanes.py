@@ -34,19 +34,39 @@ class _LanesModel(models.PrimitiveModel):
         super().__init__(manager, numba_type, _VECTOR)
 
 
+def _pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array: Any, index: Any) -> ir.Value:
+    """To the float at `index` of an array, or of what lies at an address, which is an integer."""
+    if isinstance(array_type, types.Integer):
+        data = builder.inttoptr(array, ir.FloatType().as_pointer())
+    else:
+        data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [index])
+
+
 def _address(context: Any, builder: ir.IRBuilder, array_type: Any, array: Any, index: Any) -> ir.Value:
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
+    return builder.bitcast(_pointer(context, builder, array_type, array, index), _VECTOR.as_pointer())
 
 
 @intrinsic
 def load(typing: Any, array: Any, index: Any) -> Any:
-    """Eight neighbours of a flat float32 array from `index` on."""
+    """Eight neighbours from `index` on of a flat float32 array, here and below also given by its address."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
         return builder.load(_address(context, builder, signature.args[0], *arguments), align=4)
 
     return LANES(array, types.intp), generate
+
+
+@intrinsic
+def load_bytes(typing: Any, address: Any, index: Any) -> Any:
+    """Eight neighbours from `index` on of the signed bytes at an address, as float32."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+        bytes_at = ir.VectorType(ir.IntType(8), WIDTH).as_pointer()
+        place = builder.inttoptr(builder.add(*arguments), bytes_at)
+        return builder.sitofp(builder.sext(builder.load(place, align=1), _INTEGERS), _VECTOR)
+
+    return LANES(types.intp, types.intp), generate
 
 
 @intrinsic
@@ -66,8 +86,8 @@ def prefetch(typing: Any, array: Any, index: Any) -> Any:
     """Ask for the cache line of a place in a flat float32 array, within it or not, that is soon read and written."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        place = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
+        place = _pointer(context, builder, signature.args[0], *arguments)
+        place = builder.bitcast(place, ir.IntType(8).as_pointer())
         flag = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [place.type, flag, flag, flag])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
@@ -92,8 +112,7 @@ def spread(typing: Any, array: Any, index: Any) -> Any:
     """The number at `index`, at least 0, of a flat float32 array, in every lane."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        return _spread(builder, builder.load(builder.gep(data, [arguments[1]])))
+        return _spread(builder, builder.load(_pointer(context, builder, signature.args[0], *arguments)))
 
     return LANES(array, types.intp), generate
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from audiogen.errors import AudiogenError
-from audiogen.nn.transformer import Stepper, Transformer, TransformerConfig, TransformerState, chunk_mask, prefix_mask
+from audiogen.nn.stepper import Stepper, stepper
+from audiogen.nn.transformer import Transformer, TransformerConfig, TransformerState, chunk_mask, prefix_mask
 
 
 @pytest.fixture
@@ -48,14 +49,15 @@ def test_ragged_rows_equal_single_rows(model):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("lengths", [[5], [5, 5], [5, 2, 4]], ids=["one", "equal", "ragged"])
-def test_a_stepper_does_what_the_transformer_does(model, lengths):
+@pytest.mark.parametrize("kind", [Stepper, stepper], ids=["plain", "fastest"])
+@pytest.mark.parametrize("lengths", [[5], [5, 5], [5, 2, 4, 5, 1, 3]], ids=["one", "equal", "ragged"])
+def test_a_stepper_does_what_the_transformer_does(model, lengths, kind):
     for weight in model.parameters():
         torch.nn.init.normal_(weight, std=0.3)
     batch, before = len(lengths), torch.tensor(lengths)
     x, where = torch.randn(batch, 5, 32), positions(batch, 5)
     _, state = model(x, where, state=model.init_state(batch, 9), lengths=before)
-    expected, stepper = state.copy(9), Stepper(model, state)
+    expected, stepper = state.copy(9), kind(model, state)
     for token in torch.randn(4, batch, 32):
         at = torch.randint(50, (batch, 2))
         output, expected = model(token[:, None], at[:, None], state=expected)
@@ -66,6 +68,39 @@ def test_a_stepper_does_what_the_transformer_does(model, lengths):
             torch.testing.assert_close(mine[row, :, : length + 4], other[row, :, : length + 4], atol=1e-5, rtol=0)
     with pytest.raises(AudiogenError, match="a stream of 9 tokens cannot take token 10"):
         stepper(token, at)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", [Stepper, stepper], ids=["plain", "fastest"])
+def test_rows_on_hold_stay_as_they_are(model, kind):
+    x, where, token = torch.randn(3, 5, 32), positions(3, 5), torch.randn(3, 32)
+    _, state = model(x, where, state=model.init_state(3, 6))
+    run, keys = kind(model, state), state.keys[0][1, :, :5].clone()
+    run.hold(torch.tensor([False, True, False]))
+    outputs = run(token, where[:, 4])
+    _, alone = model(x, where, state=model.init_state(3, 6))
+    expected = model(token[:, None], where[:, 4:], state=alone)[0][:, 0]
+    torch.testing.assert_close(outputs[[0, 2]], expected[[0, 2]], atol=1e-5, rtol=0)
+    assert run.state.length.tolist() == [6, 5, 6] and torch.equal(state.keys[0][1, :, :5], keys)
+
+
+@torch.no_grad()
+def test_a_fused_stepper_sees_that_weights_have_changed(model):
+    token, at = torch.randn(1, 32), torch.zeros(1, 2)
+    for _ in range(2):
+        output = stepper(model, model.init_state(1, 1))(token, at)
+        expected, _ = model(token[:, None], at[:, None])
+        torch.testing.assert_close(output, expected[:, 0], atol=1e-5, rtol=0)
+        for weight in model.parameters():
+            torch.nn.init.normal_(weight, std=0.3)
+
+
+@torch.no_grad()
+def test_what_cannot_be_fused_steps_plainly():
+    narrow = Transformer(TransformerConfig(dim=24, heads=2, layers=1, feedforward=48, axes=1)).eval()
+    assert isinstance(stepper(narrow, narrow.init_state(1, 2)), Stepper)
+    double = Transformer(TransformerConfig(dim=32, heads=2, layers=1, feedforward=48)).eval().double()
+    assert isinstance(stepper(double, double.init_state(1, 2)), Stepper)
 
 
 @torch.no_grad()

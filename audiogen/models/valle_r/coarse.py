@@ -15,7 +15,8 @@ from audiogen.models.valle_r.rows import gather_rows, join_rows, padded
 from audiogen.models.valle_r.state import CoarseState
 from audiogen.models.valle_r.utterance import GenerateOptions, Utterance, no_prompt, told_phones
 from audiogen.nn.attention_maps import watched
-from audiogen.nn.transformer import Stepper, Transformer, TransformerState, prefix_mask
+from audiogen.nn.stepper import stepper
+from audiogen.nn.transformer import Transformer, TransformerState, prefix_mask
 
 
 class Coarse(nn.Module):
@@ -115,7 +116,7 @@ class Coarse(nn.Module):
             Their codes [B, T], 0 once a row has ended; their phones' places in the text [B, T]; how many frames each
             row spoke [B]; and the state after them.
         """
-        walks, transformer = Walk.read(state), Stepper(self.transformer, state.cache)
+        walks, transformer = Walk.read(state), stepper(self.transformer, state.cache)
         code, frames, device = state.code, state.frame.tolist(), state.code.device
         most = int(state.remaining.max()) if most is None else most
         draws = gather_rows(state.draws, state.frame[:, None] + torch.arange(most, device=device))

@@ -1,0 +1,37 @@
+"""What a machine can do at most, measured beside what it is made to do: arithmetic, and bytes read."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from audiogen.metrics import timing
+
+SECONDS = 1.0  # of measuring each
+SIDE = 256
+
+
+def best_seconds(*functions: Callable[[], Any]) -> list[float]:
+    """The shortest call of each, of as many as fit into the time for one measurement, at least two.
+
+    They are called in turn, so that a machine that is busy for a while is busy for all.
+    """
+    best = [float("inf")] * len(functions)
+    rounds, spent = 0, 0.0
+    while rounds < 2 or spent < SECONDS * len(functions):
+        taken = [timing.seconds(function) for function in functions]
+        best = [min(pair) for pair in zip(best, taken, strict=True)]
+        rounds, spent = rounds + 1, spent + sum(taken)
+    return best
+
+
+def matrix_speed() -> float:
+    """Floating-point operations a second in a product of matrices of `SIDE` × `SIDE`."""
+    square = torch.randn(SIDE, SIDE)
+    return 2 * SIDE**3 / best_seconds(lambda: square @ square)[0]
+
+
+def read_speed(count: int) -> float:
+    """Bytes a second in which `count` bytes are read."""
+    numbers = torch.ones(count // 4)
+    return count / best_seconds(lambda: numbers.sum())[0]
