@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 recipe=${RECIPE:-waveform_digits} folder=${FOLDER:-exp/race_digits}
-steps=${STEPS:-300} seconds=${SECONDS_OF_CPU:-240}
+steps=${STEPS:-300} seconds=${SECONDS_OF_CPU:-230}
 
 train() { # name, steps that take at least as long, and the model
   local name=$1 count=$2
