@@ -66,21 +66,18 @@ def judged_rows(config: WaveformRun, folder: Path, made: Sequence[Row]) -> list[
     labels = judge.assets["labels"]
     train, test = ([*recordings(codec, clip_batches(config, split).epoch())] for split in ("train", "test"))
     clips, reference = _generated(folder, made, labels), _seen(judge, train)
+    heard = _heard_right(config, clips, labels)
     rows = [
         _row("training recordings", reference, reference),
-        _row("test recordings", _seen(judge, test), reference),
-        _row("generated", _seen(judge, clips), reference),
+        _row("test recordings", _seen(judge, test), reference, _heard_right(config, test, labels)),
+        _row("generated", _seen(judge, clips), reference, heard),
     ]
-    if config.recognizer_bundle:
-        for row, heard in zip(rows[1:], (test, clips), strict=True):
-            row["heard right"] = _heard_right(config, heard, labels)
     likelihood = [each for row in made for each in row.get("log_likelihood", ())]
     if likelihood:
         kept = {"cut": _middle(torch.tensor(likelihood)), "clearest half": _clearest(made)}
-        rows += [
-            _row(f"generated, {name}", _seen(judge, [clips[i] for i in which]), reference)
-            for name, which in kept.items()
-        ]
+        for name, which in kept.items():
+            seen = _seen(judge, [clips[i] for i in which])
+            rows.append(_row(f"generated, {name}", seen, reference, [heard[i] for i in which] if heard else []))
     return rows
 
 
@@ -116,10 +113,11 @@ def _seen(judge: Bundle, clips: Iterable[Recordings]) -> _Seen:
     return _Seen(torch.cat(features), judge.model.head(torch.cat(features)).softmax(-1), labels)
 
 
-def _row(name: str, seen: _Seen, reference: _Seen) -> Row:
-    """A row of the table."""
+def _row(name: str, seen: _Seen, reference: _Seen, heard: Sequence[bool] = ()) -> Row:
+    """A row of the table; `heard` is whether the recogniser heard each right, if there is one."""
     right = (seen.chances.argmax(-1) == seen.labels).float().mean().item()
-    return {
+    row = {"heard right": sum(heard) / len(heard)} if heard else {}
+    return row | {
         "name": name,
         "clips": len(seen.labels),
         "right": right,
@@ -142,15 +140,17 @@ def _generated(folder: Path, made: Sequence[Row], labels: list[str]) -> list[Rec
     return clips
 
 
-def _heard_right(config: WaveformRun, clips: Iterable[Recordings], labels: list[str]) -> float:
-    """The share of clips in which a recogniser hears the word of their class and nothing else."""
+def _heard_right(config: WaveformRun, clips: Iterable[Recordings], labels: list[str]) -> list[bool]:
+    """Whether the recogniser hears the word of a clip's class and nothing else; nothing if there is none."""
+    if not config.recognizer_bundle:
+        return []
     listener = Listener(load_bundle(config.recognizer_bundle, "recognizer"))
     right, rate = [], config.codec.build().spec.sample_rate
     for batch in clips:
         for wave, length, label in zip(batch.wave, batch.lengths, batch.labels, strict=True):
             text = listener.transcribe(audio.resample(wave[None, :length], rate, listener.sample_rate)[0]).text
             right.append(spoken_words(text) == spoken_words(labels[label]))
-    return sum(right) / len(right)
+    return right
 
 
 def _classifier(config: WaveformRun, classes: int) -> ModelConfig:
