@@ -1,6 +1,8 @@
 """A transformer's step by one token a row in one compiled call, with weights packed once; see `nn.token_step`."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -9,14 +11,15 @@ from torch import Tensor, nn
 
 from audiogen.errors import AudiogenError
 from audiogen.nn.int8 import Int8Linear
-from audiogen.nn.token_step import PANEL, step
+from audiogen.nn.token_step import PANEL, TOGETHER, step
 from audiogen.nn.transformer import Block, Transformer, TransformerState, full
 
 
 class FusedStepper:
-    """The same as `audiogen.nn.stepper.Stepper` on one core, about as fast as it reads weights and caches.
+    """The same as `audiogen.nn.stepper.Stepper`, about as fast as a processor core reads weights and caches.
 
-    Weights of 8 bits are as `Int8Linear` has rounded them; activations are not rounded.
+    Weights of 8 bits are as `Int8Linear` has rounded them; activations are not rounded. Many rows are shared out among
+    as many cores as torch may use.
 
     Args:
         transformer: Whose weights to use; they must not change meanwhile.
@@ -27,13 +30,9 @@ class FusedStepper:
     """
 
     def __init__(self, transformer: Transformer, state: TransformerState) -> None:
-        _check(transformer)
-        self._cache, self._norm = state, transformer.norm
-        self._panels = [[_panels(linear) for linear in _linears(block)] for block in transformer.blocks]
-        self._small = self._panels[0][0].weights.dtype == torch.int8
-        layers = zip(transformer.blocks, self._panels, state.keys, state.values, strict=True)
-        self._blocks = np.array([_row(*layer) for layer in layers])
-        self._last = np.array(_places(transformer.norm.weight, transformer.norm.bias))
+        self._packed, self._cache = _packed(transformer), state
+        caches = [_places(*buffers) for buffers in zip(state.keys, state.values, strict=True)]
+        self._blocks = np.concatenate([self._packed.blocks, np.array(caches)], 1)
         _, heads, capacity, _ = state.keys[0].shape
         self._shape = heads, transformer.config.feedforward, capacity
         self._frequencies = transformer.frequencies.numpy()
@@ -57,58 +56,94 @@ class FusedStepper:
         if end > capacity:
             raise full(capacity, end)
         out = x.detach().clone(memory_format=torch.contiguous_format)
-        where = positions.contiguous().numpy()
-        weights = self._blocks, self._last, self._small, self._shape
-        step(*weights, self._rows, lengths, where, self._frequencies, out.numpy())
+        weights = self._blocks, self._packed.norm, self._packed.small, self._shape
+        tokens = lengths, positions.contiguous().numpy(), self._frequencies, out.numpy()
+        parts = min(torch.get_num_threads(), -(-len(self._rows) // TOGETHER))
+        if parts > 1:
+            rows = np.array_split(self._rows, parts)
+            list(_workers(parts).map(lambda part: step(*weights, part, *tokens), rows))
+        else:
+            step(*weights, self._rows, *tokens)
         self._lengths += self._pace
         return out
 
 
+@cache
+def _workers(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count)
+
+
 @dataclass(frozen=True)
-class Panels:
-    """A linear layer as `nn.token_step` reads it.
+class Packed:
+    """A transformer as `nn.token_step` reads it.
 
     Attributes:
-        weights: Float32 or int8, [O / 16, I, 16].
-        scales: Of the outputs [O].
-        biases: Added to them [O].
-        source: What tells whether the layer has changed since.
+        source: What tells whether the transformer has changed since.
+        small: Whether its weights have 8 bits.
+        blocks: Addresses in each block but those of its cache, int64 [layers, 16].
+        norm: Those of the last norm.
+        held: What lies there.
     """
 
-    weights: Tensor
-    scales: Tensor
-    biases: Tensor
-    source: tuple[int, ...]
+    source: list[nn.Module | tuple[int, int]]
+    small: bool
+    blocks: np.ndarray
+    norm: np.ndarray
+    held: list[Tensor]
 
 
-_packed: WeakKeyDictionary[nn.Module, Panels] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Transformer, Packed] = WeakKeyDictionary()
 
 
-@torch.no_grad()
-def _panels(linear: nn.Linear | Int8Linear) -> Panels:
-    """A layer's panels, packed when first asked for."""
-    source = () if isinstance(linear, Int8Linear) else _version(linear.weight)
-    found = _packed.get(linear)
+def _packed(transformer: Transformer) -> Packed:
+    """The transformer, packed when first asked for and when it has changed."""
+    source = [_version(linear) for block in transformer.blocks for linear in _linears(block)]
+    found = _known.get(transformer)
     if found is None or found.source != source:
-        if isinstance(linear, Int8Linear):
-            weight, scales, bias = linear.unpacked()
-        else:
-            weight, scales, bias = linear.weight, torch.ones(linear.out_features), linear.bias
-        panels = weight.unflatten(0, (-1, PANEL)).transpose(1, 2).contiguous()
-        found = _packed[linear] = Panels(panels, scales, bias.detach().clone(), source)
+        _check(transformer)
+        found = _known[transformer] = _pack(transformer, source)
     return found
 
 
-def _version(weight: Tensor) -> tuple[int, ...]:
-    """Where a weight lies and how often it has been written to, which tensors of inference mode do not count."""
+def _version(linear: nn.Module) -> nn.Module | tuple[int, int]:
+    """What is another where other weights are: a layer of 8 bits never changes; others are known by the place of their
+    weights, and how often these have been written to, which tensors of inference mode do not count.
+    """
+    if not isinstance(linear, nn.Linear):
+        return linear
+    weight = linear.weight
     return weight.data_ptr(), 0 if weight.is_inference() else weight._version
 
 
-def _row(block: Block, panels: list[Panels], keys: Tensor, values: Tensor) -> list[int]:
-    """A block's row of the table of `nn.token_step`."""
-    inputs, out, expand, reduce = (_places(each.weights, each.scales, each.biases) for each in panels)
-    first, second = (_places(norm.weight, norm.bias) for norm in (block.attention_norm, block.feedforward_norm))
-    return [*first, *inputs, *out, *second, *expand, *reduce, *_places(keys, values)]
+@torch.no_grad()
+def _pack(transformer: Transformer, source: list[nn.Module | tuple[int, int]]) -> Packed:
+    layers = [[_parts(linear) for linear in _linears(block)] for block in transformer.blocks]
+    small = layers[0][0][0].dtype == torch.int8
+    count = sum(weight.numel() for layer in layers for weight, *_ in layer)
+    # In one piece from numpy, which asks for large pages: they spare the search for memory.
+    space = torch.from_numpy(np.empty(count, np.int8 if small else np.float32))
+    blocks, held, start = [], [space], 0
+    for block, layer in zip(transformer.blocks, layers, strict=True):
+        columns = []
+        for weight, *others in layer:
+            panels = weight.unflatten(0, (-1, PANEL)).transpose(1, 2)
+            place = space[start : start + weight.numel()]
+            place.view(panels.shape).copy_(panels)
+            columns.append(_places(place, *others))
+            held += others
+            start += weight.numel()
+        inputs, out, expand, reduce = columns
+        first, second = (_places(norm.weight, norm.bias) for norm in (block.attention_norm, block.feedforward_norm))
+        blocks.append([*first, *inputs, *out, *second, *expand, *reduce])
+    norm = np.array(_places(transformer.norm.weight, transformer.norm.bias))
+    return Packed(source, small, np.array(blocks), norm, held)
+
+
+def _parts(linear: nn.Linear | Int8Linear) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights [O, I], scales of the outputs [O], and biases [O]."""
+    if isinstance(linear, Int8Linear):
+        return linear.unpacked()
+    return linear.weight, torch.ones(linear.out_features), linear.bias
 
 
 def _places(*tensors: Tensor) -> list[int]:

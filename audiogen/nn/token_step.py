@@ -10,9 +10,23 @@ Numba caches what it compiled by this file's date: after a change of `nn/lanes.p
 import numpy as np
 from numba import njit
 
-from audiogen.nn.lanes import WIDTH, exp, fma, load, load_bytes, sigmoid, splat, spread, store, total
+from audiogen.nn.lanes import (
+    WIDTH,
+    exp,
+    fma,
+    load,
+    load_bytes,
+    prefetch,
+    sigmoid,
+    splat,
+    spread,
+    store,
+    total,
+)
 
 PANEL = 2 * WIDTH  # outputs of a linear layer that are summed up at once
+TOGETHER = 4  # rows that share weights as they arrive
+AHEAD = 8192  # how many weights of 8 bits earlier than a row alone reads them they are asked for
 EPSILON = np.float32(1e-5)  # of norms
 
 # Columns of the table of blocks, all addresses; a linear layer has three: panels, scales of the outputs, and biases.
@@ -187,8 +201,8 @@ def _linear(small, layer, x, inputs, out, outputs, rows, added):
         _linear_full(layer, x, inputs, out, outputs, rows, added)
 
 
-def _linear_of(read):
-    """A linear layer whose weights are eight that `read` finds at an address and an index."""
+def _linear_of(read, packed):
+    """A linear layer whose weights are eight that `read` finds at an address and an index, `packed` in a float32."""
 
     @njit
     def linear(layer, x, inputs, out, outputs, rows, added):
@@ -201,6 +215,7 @@ def _linear_of(read):
                 from1, from2, from3 = from0 + inputs, from0 + 2 * inputs, from0 + 3 * inputs
                 for i in range(inputs):
                     at = start + i * PANEL
+                    prefetch(weights, (at + inputs * PANEL) // packed)  # of the next panel
                     left, right = read(weights, at), read(weights, at + WIDTH)
                     value = spread(x, from0 + i)
                     a0, b0 = fma(left, value, a0), fma(right, value, b0)
@@ -222,6 +237,8 @@ def _linear_of(read):
                 source = row * inputs
                 for i in range(0, inputs, 4):
                     at = start + i * PANEL
+                    if packed > 1:  # else memory is too slow for it to help
+                        prefetch(weights, (at + AHEAD) // packed)
                     value = spread(x, source + i)
                     a0, b0 = fma(read(weights, at), value, a0), fma(read(weights, at + WIDTH), value, b0)
                     value, at = spread(x, source + i + 1), at + PANEL
@@ -237,7 +254,7 @@ def _linear_of(read):
     return linear
 
 
-_linear_full, _linear_small = _linear_of(load), _linear_of(load_bytes)
+_linear_full, _linear_small = _linear_of(load, 1), _linear_of(load_bytes, 4)
 
 
 @njit
