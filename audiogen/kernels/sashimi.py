@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from audiogen.errors import AudiogenError
 from audiogen.kernels.sashimi_step import BLOCK, LINE, PANEL, Sizes, draw, feed
-from audiogen.kernels.waiting import tell_when_compiled
 from audiogen.models.sashimi import SSMS, Sashimi, ScalarNorm, SSMBlock, Tier
 from audiogen.nn.lanes import WIDTH
 from audiogen.nn.ssm import Discrete, SSMState
 from audiogen.nn.state import State
+from audiogen.nn.waiting import tell_when_compiled
 
 TINY = 1e-20  # in place of a coefficient of 0 where it is the unit of a state
 

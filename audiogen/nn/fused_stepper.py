@@ -13,6 +13,9 @@ from audiogen.errors import AudiogenError
 from audiogen.nn.int8 import Int8Linear
 from audiogen.nn.token_step import PANEL, TOGETHER, step
 from audiogen.nn.transformer import Block, Transformer, TransformerState, full
+from audiogen.nn.waiting import tell_when_compiled
+
+tell_when_compiled({step: "the transformer's step"})
 
 
 class FusedStepper:

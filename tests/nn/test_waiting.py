@@ -6,7 +6,8 @@ pytest.importorskip("numba")
 
 from numba.core import event
 
-from audiogen.kernels import sashimi, waiting
+from audiogen.kernels import sashimi
+from audiogen.nn import fused_stepper, waiting
 
 LOOP = """
 from numba import njit
@@ -36,7 +37,10 @@ def test_it_is_said_once_until_the_loop_is_in_the_cache(tmp_path, capsys):
     assert "the loop again" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("loop", [sashimi.draw, sashimi.feed])
-def test_it_is_said_of_what_makes_sound(loop, capsys):
+@pytest.mark.parametrize(
+    ("loop", "name"),
+    [(sashimi.draw, "SaShiMi's"), (sashimi.feed, "SaShiMi's"), (fused_stepper.step, "the transformer's")],
+)
+def test_it_is_said_of_what_makes_sound(loop, name, capsys):
     event.broadcast(event.Event("numba:compile", event.EventStatus.START, {"dispatcher": loop}))
-    assert capsys.readouterr().err.count("compiling SaShiMi's") == 1
+    assert capsys.readouterr().err.count(f"compiling {name}") == 1
