@@ -209,13 +209,15 @@ def _linear_of(read, packed):
         weights, scales, biases = layer[0], layer[1], layer[2]
         for to in range(0, outputs, PANEL):
             start, row = to * inputs, 0
+            share = TOGETHER * PANEL // rows  # of the next panel's weights, by turns asked for by the rows
             while row + 4 <= rows:
                 a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = splat(0.0)
                 from0 = row * inputs
                 from1, from2, from3 = from0 + inputs, from0 + 2 * inputs, from0 + 3 * inputs
+                coming = start + inputs * PANEL + row * inputs * PANEL // rows
                 for i in range(inputs):
                     at = start + i * PANEL
-                    prefetch(weights, (at + inputs * PANEL) // packed)  # of the next panel
+                    prefetch(weights, (coming + i * share) // packed)
                     left, right = read(weights, at), read(weights, at + WIDTH)
                     value = spread(x, from0 + i)
                     a0, b0 = fma(left, value, a0), fma(right, value, b0)
