@@ -9,19 +9,22 @@ from audiogen.metrics import timing
 
 SECONDS = 1.0  # of measuring each
 SIDE = 256
+RUNS = 3  # one after the other, so that what comes between is forgotten
 
 
 def best_seconds(*functions: Callable[[], Any]) -> list[float]:
-    """The shortest call of each, of as many as fit into the time for one measurement, at least two.
+    """The shortest call of each, of as many as fit into the time for one measurement, at least six.
 
-    They are called in turn, so that a machine that is busy for a while is busy for all.
+    They are called in turn, a few times each, so that a machine that is busy for a while is busy for all.
     """
     best = [float("inf")] * len(functions)
     rounds, spent = 0, 0.0
     while rounds < 2 or spent < SECONDS * len(functions):
-        taken = [timing.seconds(function) for function in functions]
-        best = [min(pair) for pair in zip(best, taken, strict=True)]
-        rounds, spent = rounds + 1, spent + sum(taken)
+        for number, function in enumerate(functions):
+            taken = [timing.seconds(function) for _ in range(RUNS)]
+            best[number] = min(best[number], *taken)
+            spent += sum(taken)
+        rounds += 1
     return best
 
 

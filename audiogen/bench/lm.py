@@ -26,14 +26,15 @@ class CodecLM(nn.Module):
 
     def __init__(self, dim: int, layers: int) -> None:
         super().__init__()
-        self.tables = nn.ModuleList(nn.Embedding(CODES + 1, dim) for _ in range(CODEBOOKS))
+        self.table = nn.Embedding(CODEBOOKS * CODES, dim)  # of all codebooks, one after the other
         config = TransformerConfig(dim, max(1, dim // HEAD_WIDTH), layers, 4 * dim, axes=1)
         self.transformer = Transformer(config)
         self.head = nn.Linear(dim, CODEBOOKS * CODES)
 
     def embed(self, codes: Tensor) -> Tensor:
         """Codes [B, K, …] to the sums of their vectors [B, …, D]."""
-        return torch.stack([table(row) for table, row in zip(self.tables, codes.unbind(1), strict=True)]).sum(0)
+        first = CODES * torch.arange(CODEBOOKS).view(-1, *[1] * (codes.dim() - 2))
+        return self.table(codes + first).sum(1)
 
     def whole(self, codes: Tensor) -> Tensor:
         """Logits [B, T, K · V] after each of the codes [B, K, T], without a cache."""
