@@ -29,11 +29,14 @@ class FusedStepper:
         state: The streams so far. Its buffers are written in place: go on from `FusedStepper.state`.
 
     Raises:
-        AudiogenError: If a width is no multiple of 16, or the weights are not float32, or 8-bit, on the CPU.
+        AudiogenError: If a width is no multiple of 16, the weights are not float32, or 8-bit, on the CPU, or a cache
+            lies in pieces.
     """
 
     def __init__(self, transformer: Transformer, state: TransformerState) -> None:
         self._packed, self._cache = _packed(transformer), state
+        if not all(buffer.is_contiguous() for buffer in (*state.keys, *state.values)):
+            raise AudiogenError("the fused step needs caches whose rows lie one after the other")
         caches = [_places(*buffers) for buffers in zip(state.keys, state.values, strict=True)]
         self._blocks = np.concatenate([self._packed.blocks, np.array(caches)], 1)
         _, heads, capacity, _ = state.keys[0].shape
@@ -54,6 +57,10 @@ class FusedStepper:
 
     def __call__(self, x: Tensor, positions: Tensor) -> Tensor:
         """The next token of each row [B, D] at its positions [B, axes], to its output [B, D]."""
+        if len(x) != len(self._lengths) or len(positions) != len(x):
+            raise AudiogenError(
+                f"{len(x)} tokens at {len(positions)} positions cannot go on {len(self._lengths)} streams"
+            )
         lengths, capacity = self._lengths.numpy(), self._shape[2]
         end = 1 + int(lengths[self._rows].max(initial=-1))
         if end > capacity:

@@ -86,13 +86,21 @@ def test_rows_on_hold_stay_as_they_are(model, kind):
 
 @torch.no_grad()
 def test_a_fused_stepper_sees_that_weights_have_changed(model):
-    token, at = torch.randn(1, 32), torch.zeros(1, 2)
+    token, at = torch.randn(1, 32), torch.zeros(1, 2, dtype=torch.long)
     for _ in range(2):
         output = stepper(model, model.init_state(1, 1))(token, at)
         expected, _ = model(token[:, None], at[:, None])
         torch.testing.assert_close(output, expected[:, 0], atol=1e-5, rtol=0)
         for weight in model.parameters():
             torch.nn.init.normal_(weight, std=0.3)
+
+
+@torch.no_grad()
+def test_more_tokens_than_streams_are_refused(model):
+    pytest.importorskip("numba")
+    run = stepper(model, model.init_state(2, 3))
+    with pytest.raises(AudiogenError, match="3 tokens at 3 positions cannot go on 2 streams"):
+        run(torch.randn(3, 32), torch.zeros(3, 2, dtype=torch.long))
 
 
 @torch.no_grad()
