@@ -19,7 +19,6 @@ from torch import Tensor
 from audiogen import audio
 from audiogen.checkpoint import Bundle, load_bundle
 from audiogen.data.corpora import read_wave
-from audiogen.errors import AudiogenError
 from audiogen.infer.diffusion import DiffusionGenerator
 from audiogen.metrics.audio import quality
 from audiogen.metrics.tables import Row, Table
@@ -193,17 +192,17 @@ def _originals(config: DiffusionRun, made: list[Row]) -> Iterator[Tensor]:
 
 @torch.inference_mode()
 def _beside(config: DiffusionRun, made: list[Row]) -> Row:
-    """What the other vocoder makes of the same recordings."""
+    """What the other vocoder makes of the same recordings, brought to its rate and back."""
     bundle, rate = load_bundle(config.vocoder_bundle, kind="codec"), config.codec.build().spec.sample_rate
-    codec = bundle.model
-    if codec.spec.sample_rate != rate:
-        raise AudiogenError(f"{config.vocoder_bundle} is for {codec.spec.sample_rate} Hz; the clips are at {rate} Hz")
-    originals = list(_originals(config, made))
+    codec, originals = bundle.model, list(_originals(config, made))
     began = time.perf_counter()
-    decoded = [codec.decode(codec.encode(original[None]))[0] for original in originals]
+    decoded = [
+        codec.decode(codec.encode(audio.resample(wave, rate, codec.spec.sample_rate)[None])) for wave in originals
+    ]
     speed = sum(original.shape[-1] for original in originals) / (time.perf_counter() - began)
-    figures = _mean_quality(config, zip(originals, decoded, strict=True))
-    return {**figures, "samples/s": speed, "name": bundle.name}
+    again = (audio.resample(wave[0], codec.spec.sample_rate, rate) for wave in decoded)
+    pairs = ((original, wave[:, : original.shape[-1]]) for original, wave in zip(originals, again, strict=True))
+    return {**_mean_quality(config, pairs), "samples/s": speed, "name": bundle.name}
 
 
 def _mean_quality(config: DiffusionRun, pairs: Iterable[tuple[Tensor, Tensor]]) -> Row:

@@ -8,7 +8,6 @@ from tiny_recipes import THREE_STEPS
 
 from audiogen import audio
 from audiogen.checkpoint import Bundle, load_bundle, save_bundle
-from audiogen.errors import AudiogenError
 from audiogen.recipes import diffwave
 from audiogen.recipes.items import read_rows
 from audiogen.recipes.run import run
@@ -104,5 +103,5 @@ def test_a_vocoder_makes_test_clips_again(
     monkeypatch.setattr(diffwave, "quality", lambda a, b, rate: dict.fromkeys(diffwave.QUALITY, float((a - b).max())))
     assert run([*overrides, beside(4000)]) == ["score"]
     assert {"2 steps: STOI", "mel_vocoder: STOI", "mel_vocoder: samples/s"} <= figures(tmp_path).keys()
-    with pytest.raises(AudiogenError, match="for 8000 Hz; the clips are at 4000 Hz"):
-        run([*overrides, beside(8000), "force=true"])
+    assert run([*overrides, beside(8000), "force=true"]) == ["score"]
+    assert figures(tmp_path)["mel_vocoder: STOI"] > 0
