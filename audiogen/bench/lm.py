@@ -77,7 +77,7 @@ def bench_lm(threads: int = 1, dim: int = 512, layers: int = 8, past: int = 125)
     That steps give the logits of the whole, uncached, is checked first.
 
     Args:
-        threads: Of torch; the fused step always takes one.
+        threads: Of torch, among which the fused step shares out many rows.
         dim: Width.
         layers: Blocks.
         past: Tokens in the cache; by default half of five seconds at 50 frames a second.

@@ -73,9 +73,9 @@ def _samples_per_second(steps: Any, batch: int, config: SashimiConfig) -> float:
 
 def _sashimi_work(config: SashimiConfig, batch: int, half: bool) -> tuple[float, float]:
     """Floating-point operations, and bytes of weights and states that pass, a sample of one of `batch` streams."""
-    pairs, s4, size = config.state_size // 2, config.ssm == "s4", 2 if half else 4
     from audiogen.kernels.sashimi_step import BLOCK, S4_NUMBERS, S4D_NUMBERS
 
+    pairs, s4, size = config.state_size // 2, config.ssm == "s4", 2 if half else 4
     flops, traffic, rate = 2.0 * config.dim * config.codec.codebook_size, 0.0, 1
     weights = size * config.dim * config.codec.codebook_size
     for tier, dim in enumerate(config.dims):

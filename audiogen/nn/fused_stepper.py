@@ -107,7 +107,9 @@ _known: WeakKeyDictionary[Transformer, Packed] = WeakKeyDictionary()
 
 def _packed(transformer: Transformer) -> Packed:
     """The transformer, packed when first asked for and when it has changed."""
-    source = [_version(linear) for block in transformer.blocks for linear in _linears(block)]
+    norms = (norm for block in transformer.blocks for norm in (block.attention_norm, block.feedforward_norm))
+    linears = (linear for block in transformer.blocks for linear in _linears(block))
+    source = [_version(module) for module in (*linears, *norms, transformer.norm)]
     found = _known.get(transformer)
     if found is None or found.source != source:
         _check(transformer)
@@ -115,13 +117,13 @@ def _packed(transformer: Transformer) -> Packed:
     return found
 
 
-def _version(linear: nn.Module) -> nn.Module | tuple[int, int]:
+def _version(module: nn.Module) -> nn.Module | tuple[int, int]:
     """What is another where other weights are: a layer of 8 bits never changes; others are known by the place of their
     weights, and how often these have been written to, which tensors of inference mode do not count.
     """
-    if not isinstance(linear, nn.Linear):
-        return linear
-    weight = linear.weight
+    if isinstance(module, Int8Linear):
+        return module
+    weight = module.weight
     return weight.data_ptr(), 0 if weight.is_inference() else weight._version
 
 

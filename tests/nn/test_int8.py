@@ -8,7 +8,7 @@ from torch import nn
 
 from audiogen.errors import AudiogenError
 from audiogen.nn.int8 import Int8Linear, to_int8
-from audiogen.nn.stepper import Stepper
+from audiogen.nn.stepper import Stepper, stepper
 from audiogen.nn.transformer import Transformer, TransformerConfig
 
 pytestmark = pytest.mark.skipif(
@@ -58,3 +58,13 @@ def test_fused_steps_of_8_bits_are_those_of_the_rounded_weights(rows):
 def test_a_layer_elsewhere_than_on_the_cpu_is_refused():
     with pytest.raises(AudiogenError, match="int8"):
         Int8Linear(nn.Linear(4, 4, device="meta"))
+
+
+@torch.no_grad()
+def test_a_fused_stepper_sees_that_norms_have_moved():
+    pytest.importorskip("numba")
+    model = Transformer(TransformerConfig(dim=32, heads=2, layers=1, feedforward=48)).eval()
+    to_int8(model)
+    assert not isinstance(stepper(model, model.init_state(1, 3)), Stepper)
+    model.double()  # the 8-bit layers stay what they are
+    assert isinstance(stepper(model, model.init_state(1, 3)), Stepper)
